@@ -1,0 +1,1 @@
+//! One graph for every client: composes, plans and executes over the subgraphs.

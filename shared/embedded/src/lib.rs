@@ -1,0 +1,1 @@
+//! The AWS services that the suite uses, embedded in one process.

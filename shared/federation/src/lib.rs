@@ -1,0 +1,1 @@
+//! Entity resolvers over a projection: batched reads, keys, cache hints, connections.

@@ -1,0 +1,1 @@
+//! Projections that are correct under unordered, duplicated delivery: joins, stores, quarantine, the consumer.
