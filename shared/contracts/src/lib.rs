@@ -1,1 +1,20 @@
-//! The published language: the envelope, and the typed events and commands of every domain.
+#![doc = include_str!("../README.md")]
+
+pub mod envelope;
+pub mod event;
+pub mod version;
+
+pub mod catalogue;
+pub mod customers;
+pub mod inventory;
+pub mod orders;
+pub mod pricing;
+
+pub mod digest;
+pub mod open;
+pub mod published;
+
+pub use envelope::{CommandEnvelope, Envelope, Header, Kind};
+pub use event::{Command, Deleted, Delta, Event, EventKind, State};
+pub use open::{Extra, Money};
+pub use version::Version;

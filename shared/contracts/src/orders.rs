@@ -1,0 +1,316 @@
+//! What orders publishes and takes.
+
+use crate::event::{Command, Event, State};
+use crate::open::Extra;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The bounded context.
+pub const DOMAIN: &str = "orders";
+
+/// What a line is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LineKind {
+    /// A product of the catalogue.
+    Product,
+    /// Postage, a fee, a discount or another charge: sold, but not from the catalogue.
+    Fee,
+    /// One that this build doesn't know.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// A line of an order or of a credit note, as sold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// The position in the order, from 1.
+    pub position: u32,
+    /// What the line is about.
+    pub kind: LineKind,
+    /// Stock keeping unit, or the code of the fee.
+    pub sku: String,
+    /// The title as sold.
+    pub title: String,
+    /// How many pieces, at least 1; of a credit note, how many came back.
+    pub quantity: u32,
+    /// The exact price of one, in the order's currency, as a decimal string.
+    #[schemars(with = "String", regex(pattern = r"^-?\d+(\.\d+)?$"))]
+    pub unit_price: Decimal,
+    /// Fields that this build doesn't know.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Line {
+    /// Quantity times unit price, exact.
+    pub fn amount(&self) -> Decimal {
+        Decimal::from(self.quantity) * self.unit_price
+    }
+
+    fn examples() -> Vec<Self> {
+        let line = |position, kind, sku: &str, title: &str, quantity, cents| Self {
+            position,
+            kind,
+            sku: sku.into(),
+            title: title.into(),
+            quantity,
+            unit_price: Decimal::new(cents, 2),
+            extra: Extra::default(),
+        };
+        vec![
+            line(1, LineKind::Product, "22423", "Regency cakestand, 3 tier", 2, 1275),
+            line(2, LineKind::Fee, "POST", "Postage", 1, 450),
+        ]
+    }
+}
+
+/// How an order stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Placed, and not cancelled.
+    Placed,
+    /// Cancelled: nothing of it counts as sold.
+    Cancelled,
+    /// One that this build doesn't know.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// The published state of an order. Its lines never change once it is placed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// The order's number.
+    pub id: String,
+    /// Who ordered; a guest has no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The name in English of the country that it goes to.
+    pub country: String,
+    /// How it stands.
+    pub status: Status,
+    /// When it was placed.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub placed_at: Timestamp,
+    /// ISO 4217 code of all its amounts.
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
+    pub currency: String,
+    /// At least one.
+    pub lines: Vec<Line>,
+    /// Fields that this build doesn't know.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Order {
+    /// The sum of its lines, exact.
+    pub fn total(&self) -> Decimal {
+        self.lines.iter().map(Line::amount).sum()
+    }
+
+    fn example(status: Status) -> Self {
+        Self {
+            id: "536365".into(),
+            customer_id: Some("17850".into()),
+            country: "United Kingdom".into(),
+            status,
+            placed_at: Timestamp::constant(1_291_191_960, 0),
+            currency: "GBP".into(),
+            lines: Line::examples(),
+            extra: Extra::default(),
+        }
+    }
+}
+
+/// An order was placed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct OrderPlaced(pub Order);
+
+impl Event for OrderPlaced {
+    type Kind = State;
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "OrderPlaced";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.0.id.clone()
+    }
+
+    fn example() -> Self {
+        Self(Order::example(Status::Placed))
+    }
+}
+
+/// An order was cancelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct OrderCancelled(pub Order);
+
+impl Event for OrderCancelled {
+    type Kind = State;
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "OrderCancelled";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.0.id.clone()
+    }
+
+    fn example() -> Self {
+        Self(Order::example(Status::Cancelled))
+    }
+}
+
+/// The published state of a credit note: goods that came back, and what was refunded for them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreditNote {
+    /// The credit note's number; its own, not the order's.
+    pub id: String,
+    /// Who returned; a guest has no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The name in English of the customer's country.
+    pub country: String,
+    /// When it was issued.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub issued_at: Timestamp,
+    /// ISO 4217 code of all its amounts.
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
+    pub currency: String,
+    /// At least one.
+    pub lines: Vec<Line>,
+    /// Fields that this build doesn't know.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A credit note was issued.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct CreditNoteIssued(pub CreditNote);
+
+impl Event for CreditNoteIssued {
+    type Kind = State;
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "CreditNoteIssued";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.0.id.clone()
+    }
+
+    fn example() -> Self {
+        Self(CreditNote {
+            id: "C536379".into(),
+            customer_id: Some("17850".into()),
+            country: "United Kingdom".into(),
+            issued_at: Timestamp::constant(1_291_196_460, 0),
+            currency: "GBP".into(),
+            lines: Line::examples().into_iter().take(1).collect(),
+            extra: Extra::default(),
+        })
+    }
+}
+
+/// Place an order. Its lines carry the title and the price that the customer was shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceOrder {
+    /// The order's number, chosen by the sender; placing the same order again changes nothing.
+    pub order_id: String,
+    /// Who orders; a guest has no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The name in English of the country that it goes to.
+    pub country: String,
+    /// ISO 4217 code of all its amounts.
+    pub currency: String,
+    /// At least one, at most 1,000.
+    pub lines: Vec<Line>,
+}
+
+impl Command for PlaceOrder {
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "PlaceOrder";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.order_id.clone()
+    }
+
+    fn example() -> Self {
+        Self {
+            order_id: "536365".into(),
+            customer_id: Some("17850".into()),
+            country: "United Kingdom".into(),
+            currency: "GBP".into(),
+            lines: Line::examples(),
+        }
+    }
+}
+
+/// Cancel an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelOrder {
+    /// The order's number.
+    pub order_id: String,
+}
+
+impl Command for CancelOrder {
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "CancelOrder";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.order_id.clone()
+    }
+
+    fn example() -> Self {
+        Self { order_id: "536365".into() }
+    }
+}
+
+/// Take goods back and refund them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssueCreditNote {
+    /// The credit note's number, chosen by the sender; issuing the same one again changes nothing.
+    pub credit_note_id: String,
+    /// Who returns; a guest has no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The name in English of the customer's country.
+    pub country: String,
+    /// ISO 4217 code of all its amounts.
+    pub currency: String,
+    /// At least one, at most 1,000.
+    pub lines: Vec<Line>,
+}
+
+impl Command for IssueCreditNote {
+    const DOMAIN: &str = DOMAIN;
+    const NAME: &str = "IssueCreditNote";
+    const MAJOR: u16 = 1;
+
+    fn subject(&self) -> String {
+        self.credit_note_id.clone()
+    }
+
+    fn example() -> Self {
+        Self {
+            credit_note_id: "C536379".into(),
+            customer_id: Some("17850".into()),
+            country: "United Kingdom".into(),
+            currency: "GBP".into(),
+            lines: Line::examples().into_iter().take(1).collect(),
+        }
+    }
+}
