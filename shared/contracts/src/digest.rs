@@ -37,7 +37,9 @@ fn absorb(hash: &mut Sha256, value: &Value) {
         Value::Array(items) => {
             hash.update(b"[");
             hash.update((items.len() as u64).to_be_bytes());
-            items.iter().for_each(|item| absorb(hash, item));
+            for item in items {
+                absorb(hash, item);
+            }
         }
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().filter(|(_, value)| !value.is_null()).collect();

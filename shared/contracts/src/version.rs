@@ -43,7 +43,6 @@ impl Version {
     }
 
     /// The inverse of [`Version::packed`].
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves 16 bits")]
     pub const fn unpacked(packed: u64) -> Self {
         Self { epoch: (packed >> 48) as u16, seq: packed & Self::MAX_SEQ }
     }

@@ -1,1 +1,25 @@
-//! Projections that are correct under unordered, duplicated delivery: joins, stores, quarantine, the consumer.
+#![doc = include_str!("../README.md")]
+
+pub mod fold;
+pub mod join;
+pub mod key;
+pub mod table;
+
+pub mod store;
+
+pub mod dynamodb;
+
+pub mod consumer;
+pub mod decode;
+pub mod delivery;
+
+pub mod batch;
+pub mod filter;
+pub mod quarantine;
+
+pub use fold::{Folded, Projection, Rejected};
+pub use join::{Amount, Contribution, Dot, Row};
+pub use key::Key;
+pub use table::{Index, Table};
+
+pub use contracts::digest;

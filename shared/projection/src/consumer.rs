@@ -1,0 +1,384 @@
+//! The consumer of a projection: a payload in, `batchItemFailures` out.
+
+use crate::batch::{self, Work};
+use crate::decode;
+use crate::delivery::{self, Message, NotJson};
+use crate::filter::Filter;
+use crate::fold::{FoldError, Projection};
+use crate::join::{Contribution, Dot, Join};
+use crate::key::Key;
+use crate::quarantine::{Quarantine, Quarantined, Reason};
+use crate::store::{Outcome, Store, StoreError, Written};
+use contracts::Version;
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::TraceParent;
+use telemetry::metrics::{self, BatchMetrics};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// How many writes are under way at once.
+pub const CONCURRENT_WRITES: usize = 32;
+
+/// How long before the invocation's deadline no write is started any more and those under way are given up.
+pub const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+
+/// The consumer of one projection. Nothing but the filter outlives an invocation.
+pub struct Consumer {
+    micrograph: String,
+    projection: Projection,
+    table: String,
+    store: Arc<dyn Store>,
+    quarantine: Arc<dyn Quarantine>,
+    filter: Option<Filter>,
+    clock: fn() -> Timestamp,
+}
+
+/// Why an invocation fails as a whole: it is to be tried again by the service that made it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumeError {
+    /// The payload can't be taken apart.
+    #[error("the payload can't be read")]
+    Payload(#[from] NotJson),
+    /// A message that was handed over alone could not be applied for now.
+    #[error("the event could not be applied for now")]
+    Unfinished,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Messages that were delivered.
+    pub messages: usize,
+    /// Messages whose effect is stored now and was not before.
+    pub applied: usize,
+    /// Messages that were older than what is stored.
+    pub stale: usize,
+    /// Messages whose effect was stored already.
+    pub duplicate: usize,
+    /// Messages that went to the quarantine.
+    pub quarantined: usize,
+    /// Messages of a type that the projection doesn't fold.
+    pub ignored: usize,
+    /// The ids of messages that are to be delivered again.
+    pub failed: Vec<String>,
+    /// Write units.
+    pub units: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Fate {
+    Ignored,
+    Duplicate,
+    Stale,
+    Applied,
+    Quarantined(Reason, String),
+    Failed,
+}
+
+impl Consumer {
+    /// The consumer of a projection of a micrograph, writing to a table of that name.
+    pub fn new(
+        micrograph: impl Into<String>,
+        projection: Projection,
+        table: impl Into<String>,
+        store: Arc<dyn Store>,
+        quarantine: Arc<dyn Quarantine>,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        let (micrograph, table) = (micrograph.into(), table.into());
+        Self { micrograph, projection, table, store, quarantine, filter: Some(Filter::default()), clock }
+    }
+
+    /// Writes everything, known to be older or not.
+    #[must_use]
+    pub fn without_filter(mut self) -> Self {
+        self.filter = None;
+        self
+    }
+
+    /// Handles one invocation's payload. Messages that could not be applied before the deadline are named in the
+    /// answer, as Lambda's partial batch response wants them.
+    pub async fn handle(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Value, ConsumeError> {
+        let report = self.consume(payload, deadline).await?;
+        let failures: Vec<Value> = report.failed.iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        Ok(json!({ "batchItemFailures": failures }))
+    }
+
+    /// Handles one invocation's payload and tells what became of it.
+    pub async fn consume(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Report, ConsumeError> {
+        let delivery = delivery::take_apart(payload)?;
+        let span = tracing::info_span!("consume", projection = self.projection.name());
+        let report = self.apply(&delivery.messages, deadline).instrument(span).await;
+        if !delivery.partial && !report.failed.is_empty() {
+            return Err(ConsumeError::Unfinished);
+        }
+        Ok(report)
+    }
+
+    async fn apply(&self, messages: &[Message<'_>], deadline: Option<Instant>) -> Report {
+        let mut fates = vec![Fate::Ignored; messages.len()];
+        let mut ages = Vec::with_capacity(messages.len());
+        let mut links = Vec::new();
+        let mut joins = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            match self.fold(message, &mut ages, &mut links) {
+                Ok(folded) => joins.extend(folded.into_iter().map(|join| (index, join))),
+                Err((reason, detail)) => fates[index] = Fate::Quarantined(reason, detail),
+            }
+        }
+        telemetry::trace::link(&tracing::Span::current(), links);
+        let (work, forks) = batch::coalesce(joins);
+        let mut units = 0.0;
+        let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
+        let mut writes = futures::stream::iter(work)
+            .map(|work| self.write(work, cutoff))
+            .buffer_unordered(CONCURRENT_WRITES);
+        while let Some((told, cost)) = writes.next().await {
+            units += cost;
+            for (message, fate) in told {
+                fates[message].join(fate);
+            }
+        }
+        for fork in forks {
+            fates[fork.0].join(forked());
+        }
+        self.keep(messages, &mut fates).await;
+        self.report(messages, &fates, units, &ages)
+    }
+
+    fn fold(
+        &self,
+        message: &Message<'_>,
+        ages: &mut Vec<i64>,
+        links: &mut Vec<TraceParent>,
+    ) -> Result<Vec<Join>, (Reason, String)> {
+        if let Some(why) = &message.malformed {
+            return Err((Reason::Malformed, why.clone()));
+        }
+        let malformed = |error: decode::Malformed| (Reason::Malformed, error.to_string());
+        let envelope = decode::unwrap(&message.body).map_err(malformed)?;
+        let header = decode::header(&envelope).map_err(malformed)?;
+        let joins = match self.projection.fold(&header) {
+            Ok(None) => return Ok(Vec::new()),
+            Ok(Some(joins)) => joins,
+            Err(error) => {
+                let reason = match error {
+                    FoldError::UnknownMajor { .. } => Reason::UnknownMajor,
+                    FoldError::SchemaViolation(_) => Reason::SchemaViolation,
+                    FoldError::Rejected(_) => Reason::HandlerRejected,
+                };
+                return Err((reason, error.to_string()));
+            }
+        };
+        let age = (self.clock)().duration_since(header.time).as_millis();
+        ages.push(i64::try_from(age).unwrap_or(i64::MAX));
+        links.extend(header.traceparent.as_deref().and_then(TraceParent::parse));
+        Ok(joins)
+    }
+
+    /// Does one piece of work, unless the time for it is over. Gives each message's fate, and the cost.
+    async fn write(&self, work: Work, cutoff: Option<Instant>) -> (Vec<(usize, Fate)>, f64) {
+        let depending = messages_of(&work);
+        let failed = || depending.iter().map(|message| (*message, Fate::Failed)).collect();
+        if cutoff.is_some_and(|cutoff| Instant::now() >= cutoff) {
+            return (failed(), 0.0);
+        }
+        let written = async {
+            match cutoff {
+                None => Some(self.join(work).await),
+                // A write that is given up may still be applied: it will be a duplicate when it comes again.
+                Some(cutoff) => tokio::time::timeout_at(cutoff, self.join(work)).await.ok(),
+            }
+        };
+        match written.await {
+            Some(Ok(told)) => told,
+            Some(Err(StoreError::Refused { reason, .. })) => {
+                let refused = Fate::Quarantined(Reason::HandlerRejected, reason);
+                (depending.iter().map(|message| (*message, refused.clone())).collect(), 0.0)
+            }
+            Some(Err(error)) => {
+                let error = telemetry::error_chain(&error);
+                tracing::warn!(
+                    error,
+                    messages = depending.len(),
+                    "a write failed for now; its messages come again"
+                );
+                (failed(), 0.0)
+            }
+            None => (failed(), 0.0),
+        }
+    }
+
+    async fn join(&self, work: Work) -> Result<(Vec<(usize, Fate)>, f64), StoreError> {
+        match work {
+            Work::Put { put, messages, older } => {
+                let (key, source) = (&put.key, put.source);
+                let (outcome, units) = match self.known(key, source, put.version, &put.hash) {
+                    Some(outcome) => (outcome, 0.0),
+                    None => single(&self.store.put(&self.table, &put).await?),
+                };
+                self.learn(key, source, put.version, &put.hash, outcome);
+                Ok((tell(outcome, &messages, &older), units))
+            }
+            Work::Add { dots } => {
+                let (dots, messages): (Vec<Dot>, Vec<usize>) = dots.into_iter().unzip();
+                let written = self.store.add(&self.table, &dots).await?;
+                let fates = written.outcomes.iter().map(|outcome| fate(*outcome));
+                Ok((messages.into_iter().zip(fates).collect(), written.units))
+            }
+            Work::Contribute { contributions } => {
+                let mut told = Vec::new();
+                let mut unknown: Vec<Contribution> = Vec::new();
+                let mut waiting = Vec::new();
+                for (it, messages, older) in contributions {
+                    if let Some(outcome) = self.known(&it.child(), None, it.version, &it.hash) {
+                        told.extend(tell(outcome, &messages, &older));
+                    } else {
+                        unknown.push(it);
+                        waiting.push((messages, older));
+                    }
+                }
+                if unknown.is_empty() {
+                    return Ok((told, 0.0));
+                }
+                let written = self.store.contribute(&self.table, &unknown).await?;
+                for ((it, outcome), (messages, older)) in unknown.iter().zip(&written.outcomes).zip(waiting) {
+                    self.learn(&it.child(), None, it.version, &it.hash, *outcome);
+                    told.extend(tell(*outcome, &messages, &older));
+                }
+                Ok((told, written.units))
+            }
+        }
+    }
+
+    fn known(
+        &self,
+        key: &Key,
+        source: Option<&'static str>,
+        version: Version,
+        hash: &str,
+    ) -> Option<Outcome> {
+        self.filter.as_ref()?.outcome(key, source, version, hash)
+    }
+
+    fn learn(&self, key: &Key, source: Option<&'static str>, version: Version, hash: &str, outcome: Outcome) {
+        let Some(filter) = &self.filter else { return };
+        match outcome {
+            Outcome::Applied | Outcome::Duplicate => filter.learn(key, source, version, hash),
+            // The content of the newer version isn't known: no digest is ever equal to none.
+            Outcome::Stale(Some(newer)) => filter.learn(key, source, newer, ""),
+            Outcome::Stale(None) | Outcome::Forked => {}
+        }
+    }
+
+    /// Puts messages into the quarantine; one that can't be kept now is to come again.
+    async fn keep(&self, messages: &[Message<'_>], fates: &mut [Fate]) {
+        for (message, fate) in messages.iter().zip(fates) {
+            let Fate::Quarantined(reason, detail) = &*fate else { continue };
+            let envelope = decode::unwrap(&message.body).unwrap_or(Cow::Borrowed(&message.body));
+            let (reason, detail) = (*reason, detail.clone());
+            let consumer = self.projection.name();
+            tracing::warn!(consumer, ?reason, detail, message = %message.id, "a message is quarantined");
+            let kept = Quarantined { consumer, reason, detail, raw: &message.body, envelope: &envelope };
+            if let Err(error) = self.quarantine.keep(&kept).await {
+                let error = telemetry::error_chain(&error);
+                tracing::error!(error, message = %message.id, "the quarantine failed; the message comes again");
+                *fate = Fate::Failed;
+            }
+        }
+    }
+
+    fn report(&self, messages: &[Message<'_>], fates: &[Fate], units: f64, ages: &[i64]) -> Report {
+        let mut report = Report { messages: messages.len(), units, ..Report::default() };
+        let mut failed = BTreeSet::new();
+        for (message, fate) in messages.iter().zip(fates) {
+            match fate {
+                Fate::Applied => report.applied += 1,
+                Fate::Stale => report.stale += 1,
+                Fate::Duplicate => report.duplicate += 1,
+                Fate::Quarantined(..) => report.quarantined += 1,
+                Fate::Ignored => report.ignored += 1,
+                Fate::Failed => _ = failed.insert(message.id.to_string()),
+            }
+        }
+        report.failed = failed.into_iter().collect();
+        metrics::batch(&BatchMetrics {
+            micrograph: &self.micrograph,
+            projection: self.projection.name(),
+            size: report.messages as u64,
+            applied: report.applied as u64,
+            stale: report.stale as u64,
+            duplicate: report.duplicate as u64,
+            quarantined: report.quarantined as u64,
+            ignored: report.ignored as u64,
+            failed: report.failed.len() as u64,
+            write_units: units,
+            event_ages_ms: ages,
+            cold_start: metrics::cold_start(),
+        });
+        report
+    }
+}
+
+impl Fate {
+    /// A message's fate is the gravest of its joins' fates: one that failed makes it come again, where the others
+    /// are duplicates then.
+    fn join(&mut self, other: Self) {
+        if other.rank() > self.rank() {
+            *self = other;
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Ignored => 0,
+            Self::Duplicate => 1,
+            Self::Stale => 2,
+            Self::Applied => 3,
+            Self::Quarantined(..) => 4,
+            Self::Failed => 5,
+        }
+    }
+}
+
+fn fate(outcome: Outcome) -> Fate {
+    match outcome {
+        Outcome::Applied => Fate::Applied,
+        Outcome::Duplicate => Fate::Duplicate,
+        Outcome::Stale(_) => Fate::Stale,
+        Outcome::Forked => forked(),
+    }
+}
+
+fn forked() -> Fate {
+    let why = "another content is stored for this version: two writers made it".to_owned();
+    Fate::Quarantined(Reason::VersionFork, why)
+}
+
+/// The fate of the messages of the newest version, and of those with an older one, which it replaces.
+fn tell(outcome: Outcome, newest: &[usize], older: &[usize]) -> Vec<(usize, Fate)> {
+    let newest = newest.iter().map(|message| (*message, fate(outcome)));
+    newest.chain(older.iter().map(|message| (*message, Fate::Stale))).collect()
+}
+
+fn single(written: &Written) -> (Outcome, f64) {
+    (written.outcomes.first().copied().unwrap_or(Outcome::Applied), written.units)
+}
+
+fn messages_of(work: &Work) -> Vec<usize> {
+    match work {
+        Work::Put { messages, older, .. } => [messages.as_slice(), older].concat(),
+        Work::Add { dots } => dots.iter().map(|(_, message)| *message).collect(),
+        Work::Contribute { contributions } => contributions
+            .iter()
+            .flat_map(|(_, messages, older)| messages.iter().chain(older))
+            .copied()
+            .collect(),
+    }
+}

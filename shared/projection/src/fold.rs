@@ -1,0 +1,310 @@
+//! A projection: pure folds from events to joins, told apart by the kind of event at compile time.
+
+use crate::join::{Amount, Body, Contribution, Dot, Join, Put, Row};
+use crate::key::Key;
+use crate::table::{Index, Table};
+use contracts::{Deleted, Delta, Envelope, Event, EventKind, Extra, Header, Kind, State, Version, digest};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A read model: what it is called, which events it folds, and how.
+///
+/// Folds are plain functions: no IO, no clock, no randomness. The keys that a fold of State names must follow
+/// from what never changes of the aggregate, since a key that a later version no longer names isn't told.
+#[derive(Clone)]
+pub struct Projection {
+    name: &'static str,
+    version: u32,
+    indexes: Vec<Index>,
+    folds: BTreeMap<(&'static str, &'static str), Vec<Fold>>,
+}
+
+#[derive(Clone)]
+struct Fold {
+    major: u16,
+    kind: Kind,
+    run: Arc<Run>,
+}
+
+type Run = dyn Fn(&Header<'_>) -> Result<Vec<Join>, FoldError> + Send + Sync;
+
+/// Why an event could not be folded; each is for the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// No fold is registered for this major version, though there is one for another.
+    #[error("major version {major} of {domain}.{name} is not known here: known are {known:?}")]
+    UnknownMajor {
+        /// The domain of the event.
+        domain: String,
+        /// The name of the event.
+        name: String,
+        /// Its major version.
+        major: u16,
+        /// The major versions that this build folds.
+        known: Vec<u16>,
+    },
+    /// The data isn't what its type says.
+    #[error("{0}")]
+    SchemaViolation(String),
+    /// The fold refused it.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+/// A fold's refusal: why the event can't be part of the view.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(pub String);
+
+/// What a fold gives: any number of rows, changes or contributions, or a refusal.
+#[derive(Clone, Debug)]
+pub struct Folded<T>(Result<Vec<T>, Rejected>);
+
+impl<T> From<T> for Folded<T> {
+    fn from(one: T) -> Self {
+        Self(Ok(vec![one]))
+    }
+}
+
+impl<T> From<Vec<T>> for Folded<T> {
+    fn from(all: Vec<T>) -> Self {
+        Self(Ok(all))
+    }
+}
+
+impl<T> From<Result<Vec<T>, Rejected>> for Folded<T> {
+    fn from(result: Result<Vec<T>, Rejected>) -> Self {
+        Self(result)
+    }
+}
+
+impl Projection {
+    /// A projection without folds. Raise `version` when a fold changes what it gives for an event.
+    pub fn new(name: &'static str, version: u32) -> Self {
+        Self { name, version, indexes: Vec::new(), folds: BTreeMap::new() }
+    }
+
+    /// Adds a secondary index to its table.
+    #[must_use]
+    pub fn index(mut self, index: Index) -> Self {
+        self.indexes.push(index);
+        self
+    }
+
+    /// Folds an event that carries state: the greatest version of each row wins.
+    #[must_use]
+    pub fn state<E, R>(self, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = State>,
+        R: Into<Folded<Row>> + 'static,
+    {
+        self.on::<E>(move |envelope, hash| {
+            let rows = fold(envelope).into().0?;
+            rows.into_iter().map(|row| put(row, envelope.version, hash)).collect()
+        })
+    }
+
+    /// Folds the end of an aggregate: tombstones for these keys.
+    #[must_use]
+    pub fn deleted<E, R>(self, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = Deleted>,
+        R: Into<Folded<Key>> + 'static,
+    {
+        self.gone(None, fold)
+    }
+
+    /// Folds the end of an aggregate that is one of several sources of these keys.
+    #[must_use]
+    pub fn deleted_source<E, R>(self, source: &'static str, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = Deleted>,
+        R: Into<Folded<Key>> + 'static,
+    {
+        self.gone(Some(source), fold)
+    }
+
+    fn gone<E, R>(self, source: Option<&'static str>, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = Deleted>,
+        R: Into<Folded<Key>> + 'static,
+    {
+        self.on::<E>(move |envelope, hash| {
+            let tombstone = |key| {
+                let hash = hash.to_owned();
+                Join::Put(Put { key, source, version: envelope.version, hash, body: Body::Tombstone })
+            };
+            Ok(fold(envelope).into().0?.into_iter().map(tombstone).collect())
+        })
+    }
+
+    /// Folds a change: each sequence number of the aggregate counts once (a dotted set).
+    #[must_use]
+    pub fn delta<E, R>(self, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = Delta>,
+        R: Into<Folded<Dot>> + 'static,
+    {
+        self.on::<E>(move |envelope, _| {
+            let counted = |dot| Join::Dot(Dot { seq: envelope.version.seq, ..dot });
+            Ok(fold(envelope).into().0?.into_iter().map(counted).collect())
+        })
+    }
+
+    /// Folds state into totals over many aggregates: what an aggregate contributes replaces what it contributed
+    /// before (a contribution ledger with materialised totals).
+    #[must_use]
+    pub fn contribution<E, R>(self, fold: fn(&Envelope<E>) -> R) -> Self
+    where
+        E: Event<Kind = State>,
+        R: Into<Folded<Contribution>> + 'static,
+    {
+        self.on::<E>(move |envelope, hash| {
+            let signed = |(ledger, amounts)| {
+                Join::Contribution(Contribution {
+                    ledger,
+                    subject: envelope.subject.clone(),
+                    version: envelope.version,
+                    hash: hash.to_owned(),
+                    amounts,
+                })
+            };
+            Ok(by_ledger(fold(envelope).into().0?).into_iter().map(signed).collect())
+        })
+    }
+
+    fn on<E: Event>(
+        mut self,
+        joins: impl Fn(&Envelope<E>, &str) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
+    ) -> Self {
+        let run = move |header: &Header<'_>| {
+            let (envelope, hash) = decode::<E>(header)?;
+            joins(&envelope, &hash)
+        };
+        let fold = Fold { major: E::MAJOR, kind: <E::Kind as EventKind>::KIND, run: Arc::new(run) };
+        self.folds.entry((E::DOMAIN, E::NAME)).or_default().push(fold);
+        self
+    }
+
+    /// Its name, unique within its micrograph.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The version of its folds; another one is another generation of its table.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The table of this generation.
+    pub fn table(&self, micrograph: &str) -> Table {
+        let name = format!("{micrograph}-{}-{}", self.name, self.version);
+        Table { indexes: self.indexes.clone(), ..Table::new(name) }
+    }
+
+    /// The events that it folds, as (domain, name), in order.
+    pub fn consumes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.folds.keys().copied()
+    }
+
+    /// The joins that an event brings; none where the projection doesn't fold this type of event.
+    pub fn fold(&self, header: &Header<'_>) -> Result<Option<Vec<Join>>, FoldError> {
+        let Some(folds) = self.folds.get(&(header.domain.as_ref(), header.name.as_ref())) else {
+            return Ok(None);
+        };
+        let matching: Vec<&Fold> = folds.iter().filter(|fold| fold.major == header.major).collect();
+        if matching.is_empty() {
+            return Err(FoldError::UnknownMajor {
+                domain: header.domain.to_string(),
+                name: header.name.to_string(),
+                major: header.major,
+                known: folds.iter().map(|fold| fold.major).collect(),
+            });
+        }
+        let mut joins = Vec::new();
+        for fold in matching {
+            if fold.kind != header.kind {
+                let (is, says) = (fold.kind, header.kind);
+                return Err(FoldError::SchemaViolation(format!(
+                    "the event is a {is:?}, its envelope says {says:?}"
+                )));
+            }
+            joins.extend((fold.run)(header)?);
+        }
+        Ok(Some(joins))
+    }
+}
+
+impl std::fmt::Debug for Projection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let folds: Vec<_> = self.folds.keys().collect();
+        f.debug_struct("Projection").field("name", &self.name).field("folds", &folds).finish_non_exhaustive()
+    }
+}
+
+impl From<Rejected> for FoldError {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected.0)
+    }
+}
+
+fn put(row: Row, version: Version, hash: &str) -> Result<Join, FoldError> {
+    let view = row.view.map_err(FoldError::Rejected)?;
+    let Row { key, source, .. } = row;
+    Ok(Join::Put(Put { key, source, version, hash: hash.to_owned(), body: Body::View(view) }))
+}
+
+/// An aggregate has one child item in a ledger: what a fold says of one ledger in several parts is one contribution.
+fn by_ledger(contributions: Vec<Contribution>) -> BTreeMap<String, Vec<Amount>> {
+    let mut ledgers: BTreeMap<String, Vec<Amount>> = BTreeMap::new();
+    for Contribution { ledger, amounts, .. } in contributions {
+        let present = ledgers.entry(ledger).or_default();
+        for amount in amounts {
+            match present.iter_mut().find(|it| it.total == amount.total) {
+                None => present.push(amount),
+                Some(it) => {
+                    it.set.extend(amount.set);
+                    amount
+                        .add
+                        .into_iter()
+                        .for_each(|(name, value)| *it.add.entry(name).or_default() += value);
+                }
+            }
+        }
+    }
+    ledgers
+}
+
+fn decode<E: Event>(header: &Header<'_>) -> Result<(Envelope<E>, String), FoldError> {
+    let violation = |error: serde_json::Error| FoldError::SchemaViolation(error.to_string());
+    let value: Value = serde_json::from_str(header.data.get()).map_err(violation)?;
+    let data = E::deserialize(&value).map_err(violation)?;
+    if data.subject() != header.subject {
+        let (says, is) = (&header.subject, data.subject());
+        return Err(FoldError::SchemaViolation(format!(
+            "the envelope's subject is `{says}`, the data's `{is}`"
+        )));
+    }
+    if header.version.seq == 0 || header.version.seq > Version::MAX_SEQ {
+        return Err(FoldError::SchemaViolation(format!("a sequence number can't be {}", header.version.seq)));
+    }
+    let envelope = Envelope {
+        id: header.id.to_string(),
+        domain: header.domain.to_string(),
+        name: header.name.to_string(),
+        major: header.major,
+        subject: header.subject.to_string(),
+        version: header.version,
+        index: 0,
+        region: header.region.to_string(),
+        time: header.time,
+        kind: header.kind,
+        correlation_id: header.correlation_id.to_string(),
+        causation_id: None,
+        traceparent: header.traceparent.as_ref().map(ToString::to_string),
+        data,
+        extra: Extra::default(),
+    };
+    Ok((envelope, digest::of_json(&value)))
+}
