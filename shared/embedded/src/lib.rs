@@ -1,1 +1,15 @@
-//! The AWS services that the suite uses, embedded in one process.
+#![doc = include_str!("../README.md")]
+#![expect(clippy::doc_markdown, reason = "the names of AWS's services are words here")]
+
+pub mod clock;
+mod connector;
+pub mod dynamodb;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use dynamodb::{Durability, DynamoDb};
+
+/// The account that every ARN of the embedded services names.
+pub const ACCOUNT: &str = "000000000000";
+
+/// The region that every ARN of the embedded services names.
+pub const REGION: &str = "local";
