@@ -1,1 +1,19 @@
-//! Entity resolvers over a projection: batched reads, keys, cache hints, connections.
+#![doc = include_str!("../README.md")]
+
+pub mod cache;
+pub mod entity;
+mod error;
+pub mod http;
+mod key;
+pub mod page;
+pub mod read;
+mod scalars;
+mod schema;
+
+pub use entity::{Entities, EntityLoader, entity};
+pub use error::{UserError, report};
+pub use key::Key;
+pub use page::{Page, PageArgs, connection};
+pub use read::{ReadError, Reader};
+pub use scalars::{DateTime, Decimal, Money, MoneyInput};
+pub use schema::{MAX_COMPLEXITY, MAX_DEPTH, schema, sdl};

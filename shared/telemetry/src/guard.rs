@@ -30,8 +30,8 @@ pub struct Guard {
 ///
 /// It never fails: where something can't be had (a bad filter, an exporter that can't be built, a subscriber that is
 /// already installed) the rest is turned on and a warning is logged. Called twice, the second call changes nothing.
-pub fn init(config: Config) -> Guard {
-    let mut warnings = config.warnings.clone();
+pub fn init(mut config: Config) -> Guard {
+    let mut warnings = std::mem::take(&mut config.warnings);
     let provider = provider(&config, &mut warnings);
     let sink = match config.log {
         LogFormat::Json => Sink::Stdout,

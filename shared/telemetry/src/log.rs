@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The longest text of a field, in bytes; what is longer is cut and ends in `…`. CloudWatch refuses events of more
+/// The longest text of a field, in bytes; what is longer is cut and ends in `…`. `CloudWatch` refuses events of more
 /// than 1 MB, and a line that big is no help.
 const MAX_TEXT: usize = 16 * 1024;
 
@@ -63,7 +63,9 @@ where
         line.insert("message".to_owned(), Value::String(String::new()));
         line.insert("service".to_owned(), self.service.as_str().into());
         line.insert("target".to_owned(), event.metadata().target().into());
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in
+            context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(SpanFields(fields)) = span.extensions().get() {
                 line.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
             }

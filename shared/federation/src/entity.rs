@@ -1,0 +1,111 @@
+//! Entity resolvers: the representations of a request become one read.
+
+use crate::key::Key;
+use crate::read::{ReadError, Reader};
+use crate::{cache, report};
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, Loader};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// The most keys that are gathered before they are read.
+const MAX_GATHERED: usize = 100;
+
+/// Loads views of one type; used through [`Entities`].
+pub struct EntityLoader<V> {
+    reader: Reader,
+    view: PhantomData<fn() -> V>,
+}
+
+/// Gathers the keys that the resolvers of a request ask for, and reads them together: put one for each view into the
+/// schema's data, and resolve with [`entity`].
+///
+/// It keeps nothing: the next request reads again.
+pub struct Entities<V: View>(DataLoader<EntityLoader<V>>);
+
+/// What can be read as a view: any owned type that is deserialized from an item.
+pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {}
+
+impl<V: DeserializeOwned + Clone + Send + Sync + 'static> View for V {}
+
+impl<V: View> Entities<V> {
+    /// Reads views by `reader`. Must be used inside a tokio runtime.
+    pub fn new(reader: Reader) -> Self {
+        let loader = EntityLoader { reader, view: PhantomData };
+        let spawn = |read: futures::future::BoxFuture<'static, ()>| tokio::spawn(read.in_current_span());
+        Self(DataLoader::new(loader, spawn).max_batch_size(MAX_GATHERED))
+    }
+
+    /// One view, read together with what others ask for within a millisecond. `None` when there is none.
+    pub async fn load(&self, key: Key) -> Result<Option<V>, Arc<ReadError>> {
+        match self.0.load_one(key).await {
+            Ok(read) => read.transpose(),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Several views at once, in the order of the keys.
+    pub async fn load_many(&self, keys: &[Key]) -> Vec<Result<Option<V>, Arc<ReadError>>> {
+        match self.0.load_many(keys.iter().cloned()).await {
+            Ok(read) => keys.iter().map(|key| read.get(key).cloned().transpose()).collect(),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl<V: View> Loader<Key> for EntityLoader<V> {
+    /// Each key has a result of its own, so that one bad item fails no neighbour.
+    type Value = Result<V, Arc<ReadError>>;
+    type Error = std::convert::Infallible;
+
+    async fn load(&self, keys: &[Key]) -> Result<HashMap<Key, Self::Value>, Self::Error> {
+        let views = self.reader.batch_get_each::<V>(keys).await;
+        Ok(keys.iter().cloned().zip(views).filter_map(|(key, view)| Some((key, view.transpose()?))).collect())
+    }
+}
+
+/// Resolves an entity (or any field that shows another item): the view of `key`, or null.
+///
+/// A view that is not there shortens the answer's cache life. A read that fails is reported beside the answer (see
+/// [`report`]); it is null, and its neighbours live. `Entities<V>` must be in the schema's data; where it is missing,
+/// that is reported too.
+///
+/// ```no_run
+/// # use async_graphql::{Context, Object, SimpleObject, ID};
+/// # use federation::{Entities, Key, entity};
+/// # #[derive(Clone, serde::Deserialize, SimpleObject)] struct Product { sku: String }
+/// struct Query;
+///
+/// #[Object]
+/// impl Query {
+///     #[graphql(entity)]
+///     async fn product(&self, ctx: &Context<'_>, sku: ID) -> Option<Product> {
+///         entity(ctx, Key::new(format!("product#{}", *sku), "view")).await
+///     }
+/// }
+/// ```
+pub async fn entity<V: View>(ctx: &Context<'_>, key: Key) -> Option<V> {
+    let Some(entities) = ctx.data_opt::<Entities<V>>() else {
+        report(ctx, Arc::new(NotInSchema(std::any::type_name::<V>())));
+        return None;
+    };
+    match entities.load(key).await {
+        Ok(Some(view)) => Some(view),
+        Ok(None) => {
+            cache::missing(ctx);
+            None
+        }
+        Err(error) => {
+            report(ctx, error);
+            None
+        }
+    }
+}
+
+/// A subgraph that was put together wrongly.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema's data has no Entities<{0}>: add it where the schema is built")]
+struct NotInSchema(&'static str);

@@ -1,0 +1,31 @@
+//! The key of an item.
+
+use std::fmt;
+
+/// The primary key of an item of a projection's table: string attributes `pk` and `sk`, both always present.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The partition key, attribute `pk`.
+    pub pk: String,
+    /// The sort key, attribute `sk`.
+    pub sk: String,
+}
+
+impl Key {
+    /// A key of its two parts.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+}
+
+impl From<(String, String)> for Key {
+    fn from((pk, sk): (String, String)) -> Self {
+        Self { pk, sk }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} / {}", self.pk, self.sk)
+    }
+}
