@@ -24,7 +24,7 @@ pub struct Config {
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line on stdout: what `CloudWatch` Logs Insights reads.
+    /// One JSON object a line on stdout: what CloudWatch Logs Insights reads.
     Json,
     /// For people, on stderr.
     Pretty,
@@ -47,9 +47,9 @@ pub enum Traces {
 pub enum Metrics {
     /// Nothing is measured.
     Off,
-    /// `CloudWatch`'s embedded metric format on stdout.
+    /// CloudWatch's embedded metric format on stdout.
     Emf {
-        /// The `CloudWatch` namespace, 1 to 255 characters.
+        /// The CloudWatch namespace, 1 to 255 characters.
         namespace: String,
         /// Further dimensions of every metric, such as the stage; at most 20.
         dimensions: Vec<(String, String)>,

@@ -162,3 +162,48 @@ impl Drop for Guard {
         self.flush(DROP_DEADLINE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, spans_of, subscriber};
+    use crate::config::Config;
+    use crate::sink::Sink;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+
+    /// Hangs in each export until its sender is dropped.
+    #[derive(Debug)]
+    struct Hangs(Mutex<mpsc::Receiver<()>>);
+
+    impl SpanExporter for Hangs {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            let _ = self.0.lock().unwrap().recv();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_exporter_that_hangs_delays_nobody() {
+        let (release, hang) = mpsc::channel();
+        let config = Config::quiet("test");
+        let provider = spans_of(&config).with_batch_exporter(Hangs(Mutex::new(hang))).build();
+        let sink = Sink::memory();
+        let dispatch = subscriber(&config, &sink, Some(&provider), &mut Vec::new());
+        let guard = Guard { provider: Some(provider), sink, flushing: Arc::default() };
+        tracing::dispatcher::with_default(&dispatch, || {
+            drop(crate::span::invocation("role", "r", "c", None))
+        });
+        // Were it to wait for the exporter, this would never end.
+        assert!(!guard.flush(Duration::from_millis(1)));
+        assert!(!guard.flush(Duration::MAX), "the first flush is still under way");
+        drop(release);
+    }
+
+    #[test]
+    fn with_traces_off_there_is_nothing_to_wait_for() {
+        let guard = Guard { provider: None, sink: Sink::memory(), flushing: Arc::default() };
+        assert!(guard.flush(Duration::ZERO));
+    }
+}

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The longest text of a field, in bytes; what is longer is cut and ends in `…`. `CloudWatch` refuses events of more
+/// The longest text of a field, in bytes; what is longer is cut and ends in `…`. CloudWatch refuses events of more
 /// than 1 MB, and a line that big is no help.
 const MAX_TEXT: usize = 16 * 1024;
 

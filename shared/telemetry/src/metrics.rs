@@ -1,6 +1,6 @@
 //! What is measured, and the functions that measure it.
 //!
-//! Metrics are lines of `CloudWatch`'s embedded metric format. [`batch`] writes its line at once; [`counter`] and
+//! Metrics are lines of CloudWatch's embedded metric format. [`batch`] writes its line at once; [`counter`] and
 //! [`histogram`] add up in memory until [`Guard::flush`](crate::Guard::flush). With metrics off each of them is one
 //! load of a pointer.
 
@@ -11,7 +11,7 @@ use emf::{Emf, Measured};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The unit `CloudWatch` shows a metric in.
+/// The unit CloudWatch shows a metric in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things.
@@ -27,7 +27,7 @@ pub enum Unit {
 /// A metric: what it is called, its unit, what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Its name in `CloudWatch`: 1 to 255 ASCII characters, no leading colon.
+    /// Its name in CloudWatch: 1 to 255 ASCII characters, no leading colon.
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
@@ -57,7 +57,7 @@ metrics! {
     QUARANTINED = "Quarantined", Count, "Messages that can never be applied, kept with their reason; acknowledged.";
     IGNORED = "Ignored", Count, "Events no handler subscribes to; acknowledged.";
     FAILED = "Failed", Count, "Messages given back to be delivered again.";
-    WRITE_UNITS = "WriteUnits", Count, "`DynamoDB` write capacity units a batch consumed.";
+    WRITE_UNITS = "WriteUnits", Count, "DynamoDB write capacity units a batch consumed.";
     EVENT_AGE = "EventAge", Milliseconds, "From the event's own time to its apply, one value an event.";
     COLD_START = "ColdStart", Count, "First invocations of a process.";
     COMMANDS_ACCEPTED = "CommandsAccepted", Count, "Commands decided and stored.";
@@ -68,7 +68,7 @@ metrics! {
     REQUESTS = "Requests", Count, "GraphQL requests answered.";
     REQUEST_ERRORS = "RequestErrors", Count, "GraphQL answers with an error that is ours, not the client's.";
     REQUEST_DURATION = "RequestDuration", Milliseconds, "From a GraphQL request to its answer.";
-    ITEMS_READ = "ItemsRead", Count, "Items asked of `DynamoDB` by entity resolvers.";
+    ITEMS_READ = "ItemsRead", Count, "Items asked of DynamoDB by entity resolvers.";
 }
 
 /// What happened to one batch of messages of one projection.

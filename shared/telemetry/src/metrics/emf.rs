@@ -1,4 +1,4 @@
-//! `CloudWatch`'s embedded metric format, as its specification has it:
+//! CloudWatch's embedded metric format, as its specification has it:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 //!
 //! Written here because the published collector for the `metrics` facade drops what a histogram gets beyond 100
@@ -22,7 +22,7 @@ const MAX_VALUES: usize = 1_000;
 /// Distinct combinations of metric and dimensions between two flushes; what comes beyond is left out and counted.
 const MAX_SERIES: usize = 1_000;
 
-/// The longest dimension value `CloudWatch` takes, in characters.
+/// The longest dimension value CloudWatch takes, in characters.
 const MAX_DIMENSION_VALUE: usize = 1_024;
 
 /// What a metric got.
