@@ -1,13 +1,13 @@
 //! What the embedded services do in a second on this machine: `cargo run --release -p embedded --example throughput`.
 
 use std::future::Future;
-use std::time::Instant;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put,
     PutRequest, ScalarAttributeType, StreamSpecification, StreamViewType, TransactWriteItem, WriteRequest,
 };
 use embedded::dynamodb::{Durability, DynamoDb};
+use tokio::time::Instant;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

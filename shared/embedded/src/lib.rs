@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
-#![expect(clippy::doc_markdown, reason = "the names of AWS's services are words here")]
 
 pub mod clock;
 mod connector;
 pub mod dynamodb;
+pub mod events;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use dynamodb::{Durability, DynamoDb};

@@ -1,0 +1,5 @@
+//! EventBridge.
+
+pub mod pattern;
+
+pub use self::pattern::{Pattern, PatternError};
