@@ -1,1 +1,22 @@
-//! What a micrograph is made of, and how it runs: consumer, commands, outbox, subgraph.
+#![doc = include_str!("../README.md")]
+
+pub mod aggregate;
+pub mod declaration;
+pub mod manifest;
+
+pub mod app;
+pub mod environment;
+
+pub mod commands;
+pub mod publisher;
+pub mod subgraph;
+
+pub mod lambda;
+
+pub use aggregate::{Aggregate, Context, Decide, Decision, Rejection};
+pub use app::{App, InvokeError};
+pub use commands::{CommandError, Commands, Outcome};
+pub use declaration::Micrograph;
+pub use environment::Environment;
+pub use lambda::main;
+pub use subgraph::{Subgraph, UserInput};

@@ -113,8 +113,7 @@ impl Consumer {
     /// Handles one invocation's payload and tells what became of it.
     pub async fn consume(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Report, ConsumeError> {
         let delivery = delivery::take_apart(payload)?;
-        let span = tracing::info_span!("consume", projection = self.projection.name());
-        let report = self.apply(&delivery.messages, deadline).instrument(span).await;
+        let report = self.apply(&delivery.messages, deadline).await;
         if !delivery.partial && !report.failed.is_empty() {
             return Err(ConsumeError::Unfinished);
         }
@@ -132,7 +131,19 @@ impl Consumer {
                 Err((reason, detail)) => fates[index] = Fate::Quarantined(reason, detail),
             }
         }
-        telemetry::trace::link(&tracing::Span::current(), links);
+        let span = telemetry::span::consumer(&self.micrograph, self.projection.name(), messages.len(), links);
+        let units = self.write_all(joins, deadline, &mut fates).instrument(span.clone()).await;
+        self.keep(messages, &mut fates).instrument(span).await;
+        self.report(messages, &fates, units, &ages)
+    }
+
+    /// Writes a batch's joins; gives the cost.
+    async fn write_all(
+        &self,
+        joins: Vec<(usize, Join)>,
+        deadline: Option<Instant>,
+        fates: &mut [Fate],
+    ) -> f64 {
         let (work, forks) = batch::coalesce(joins);
         let mut units = 0.0;
         let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
@@ -148,8 +159,7 @@ impl Consumer {
         for fork in forks {
             fates[fork.0].join(forked());
         }
-        self.keep(messages, &mut fates).await;
-        self.report(messages, &fates, units, &ages)
+        units
     }
 
     fn fold(

@@ -121,7 +121,8 @@ fn compare(stored: &Attributes, attributes: (&str, &str), version: Version, hash
     }
 }
 
-pub(crate) fn failure<E, R>(operation: &'static str, table: &str, error: SdkError<E, R>) -> StoreError
+/// What a failed operation means for the store's callers: refused for good, or to be tried again.
+pub fn failure<E, R>(operation: &'static str, table: &str, error: SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,

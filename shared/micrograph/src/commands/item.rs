@@ -1,0 +1,268 @@
+//! An aggregate as an item: its state, its last events (the inline outbox) and a ring of recent command ids, written
+//! together on the condition that nobody else wrote it since it was read.
+
+use super::{CommandError, Outcome};
+use crate::aggregate::{Aggregate, Change, Recorded, Rejection};
+use crate::declaration::{Micrograph, Published};
+use crate::environment::Environment;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use contracts::envelope::{MAX_EVENT_BYTES, event_id};
+use contracts::{Command, CommandEnvelope, Envelope, Kind, Version};
+use projection::Key;
+use projection::delivery::OUTBOX;
+use projection::store::StoreError;
+use std::collections::HashMap;
+
+/// How many command ids an aggregate remembers: a command that comes again after this many others is decided again.
+/// An aggregate that publishes Deltas remembers all, each with its outbox item.
+const RING: usize = 16;
+
+type Attributes = HashMap<String, AttributeValue>;
+
+/// An aggregate as it was read.
+pub(super) struct Loaded<A: Aggregate> {
+    pub version: Version,
+    pub state: Option<A::State>,
+    pub deleted: bool,
+    pub commands: Vec<String>,
+}
+
+/// What is to be written.
+pub(super) struct Next<'a, S> {
+    pub version: Version,
+    pub change: Change<S>,
+    pub events: Vec<Ready>,
+    pub command: &'a str,
+}
+
+/// An event in its envelope, as text.
+pub(super) struct Ready {
+    kind: Kind,
+    text: String,
+}
+
+pub(super) enum Stored<S> {
+    Written(Outcome<S>),
+    Repeated(Outcome<S>),
+    Conflict,
+}
+
+pub(super) async fn load<A: Aggregate>(
+    client: &Client,
+    table: &str,
+    subject: &str,
+) -> Result<Loaded<A>, CommandError> {
+    let read = client.get_item().table_name(table).consistent_read(true);
+    let read = read.set_key(Some(key(subject, Key::ALONE))).send().await;
+    let item = read.map_err(|error| failure("GetItem", table, error))?.item.unwrap_or_default();
+    let state = match item.get("state") {
+        None => None,
+        Some(state) => Some(serde_dynamo::from_attribute_value(state.clone()).map_err(|error| {
+            CommandError::Internal(format!(
+                "the {} `{subject}` can't be read by this build: {error}",
+                A::NAME
+            ))
+        })?),
+    };
+    let number = |name: &str| item.get(name).and_then(|it| it.as_n().ok()?.parse().ok());
+    let ids = item.get("commands").and_then(|it| it.as_l().ok()).into_iter().flatten();
+    Ok(Loaded {
+        version: Version::unpacked(number("v").unwrap_or(0)),
+        state,
+        deleted: item.get("d").and_then(|it| it.as_bool().ok()).copied().unwrap_or(false),
+        commands: ids.filter_map(|it| it.as_s().ok()).cloned().collect(),
+    })
+}
+
+/// Puts the events of a decision into their envelopes.
+pub(super) fn envelopes<C: Command>(
+    micrograph: &Micrograph,
+    environment: &Environment,
+    version: Version,
+    events: Vec<Recorded>,
+    command: &CommandEnvelope<C>,
+) -> Result<Vec<Ready>, CommandError> {
+    let wrap = |(index, event): (usize, Recorded)| {
+        let published = Published { name: event.name, major: event.major };
+        if event.domain != micrograph.name() || !micrograph.publishes.contains(&published) {
+            let (name, event) = (micrograph.name(), event.name);
+            return Err(CommandError::Internal(format!("{name} doesn't declare that it publishes {event}")));
+        }
+        if event.subject != command.subject {
+            let (says, is) = (&event.subject, &command.subject);
+            return Err(CommandError::Internal(format!("an event about `{says}` was decided by `{is}`")));
+        }
+        let index = u16::try_from(index).map_err(|error| CommandError::Internal(error.to_string()))?;
+        let envelope = Envelope {
+            id: event_id(event.domain, &event.subject, version, index),
+            domain: event.domain.to_owned(),
+            name: event.name.to_owned(),
+            major: event.major,
+            subject: event.subject,
+            version,
+            index,
+            region: environment.region.clone(),
+            time: command.time,
+            kind: event.kind,
+            correlation_id: command.correlation_id.clone(),
+            causation_id: Some(command.id.clone()),
+            traceparent: telemetry::trace::current()
+                .map(|it| it.to_string())
+                .or_else(|| command.traceparent.clone()),
+            data: event.data.map_err(CommandError::Internal)?,
+            extra: contracts::Extra::default(),
+        };
+        let text =
+            serde_json::to_string(&envelope).map_err(|error| CommandError::Internal(error.to_string()))?;
+        if text.len() > MAX_EVENT_BYTES {
+            let (name, bytes) = (event.name, text.len());
+            let why = format!("{name} would be {bytes} bytes; an event has at most {MAX_EVENT_BYTES}");
+            return Err(Rejection::new("EVENT_TOO_LARGE", why).into());
+        }
+        Ok(Ready { kind: event.kind, text })
+    };
+    events.into_iter().enumerate().map(wrap).collect()
+}
+
+/// The version of the next write. In a newer epoch the sequence goes on.
+pub(super) fn next(version: Version, epoch: u16) -> Version {
+    Version { epoch: version.epoch.max(epoch), seq: version.seq + 1 }
+}
+
+pub(super) async fn store<A: Aggregate>(
+    client: &Client,
+    table: &str,
+    subject: &str,
+    loaded: Loaded<A>,
+    write: Next<'_, A::State>,
+) -> Result<Stored<A::State>, CommandError> {
+    let before = loaded.version;
+    let mut commands = loaded.commands.clone();
+    commands.push(write.command.to_owned());
+    let oldest = commands.len().saturating_sub(RING);
+    let (inline, own): (Vec<Ready>, Vec<Ready>) =
+        write.events.into_iter().partition(|it| it.kind != Kind::Delta);
+
+    let mut item = key(subject, Key::ALONE);
+    item.insert("v".to_owned(), AttributeValue::N(write.version.packed().to_string()));
+    item.insert("commands".to_owned(), list(commands.into_iter().skip(oldest)));
+    item.insert(OUTBOX.to_owned(), list(inline.into_iter().map(|it| it.text)));
+    let state = match write.change {
+        Change::Deleted => {
+            item.insert("d".to_owned(), AttributeValue::Bool(true));
+            None
+        }
+        Change::To(state) => {
+            let value = serde_dynamo::to_attribute_value(&state);
+            item.insert(
+                "state".to_owned(),
+                value.map_err(|error| CommandError::Internal(error.to_string()))?,
+            );
+            Some(state)
+        }
+    };
+    let put = Put::builder().table_name(table).set_item(Some(item));
+    let put = if before == Version::NONE {
+        put.condition_expression("attribute_not_exists(pk)")
+    } else {
+        put.condition_expression("v = :before")
+            .expression_attribute_values(":before", AttributeValue::N(before.packed().to_string()))
+    };
+    let put = put.build().map_err(|error| CommandError::Internal(error.to_string()))?;
+    let outcome = Outcome { version: write.version, changed: true, state };
+    if own.is_empty() {
+        alone(client, table, put, outcome).await
+    } else {
+        let unchanged = Outcome { version: before, changed: true, state: loaded.state };
+        with_outbox(client, table, (subject, write.command), put, own, (outcome, unchanged)).await
+    }
+}
+
+async fn alone<S>(
+    client: &Client,
+    table: &str,
+    put: Put,
+    outcome: Outcome<S>,
+) -> Result<Stored<S>, CommandError> {
+    let request = client
+        .put_item()
+        .table_name(table)
+        .set_item(Some(put.item))
+        .set_condition_expression(put.condition_expression)
+        .set_expression_attribute_values(put.expression_attribute_values);
+    match request.send().await {
+        Ok(_) => Ok(Stored::Written(outcome)),
+        Err(error)
+            if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(Stored::Conflict)
+        }
+        Err(error) => Err(failure("PutItem", table, error)),
+    }
+}
+
+/// Deltas can't be told again from the aggregate's state: each write of such an aggregate keeps its events in an
+/// outbox item of their own, named after the command, so that a repeated command is known for as long as the item
+/// lives.
+async fn with_outbox<S>(
+    client: &Client,
+    table: &str,
+    (subject, command): (&str, &str),
+    put: Put,
+    events: Vec<Ready>,
+    (outcome, unchanged): (Outcome<S>, Outcome<S>),
+) -> Result<Stored<S>, CommandError> {
+    let mut item = key(subject, &format!("command#{command}"));
+    item.insert("v".to_owned(), AttributeValue::N(outcome.version.packed().to_string()));
+    item.insert(OUTBOX.to_owned(), list(events.into_iter().map(|it| it.text)));
+    let outbox = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(pk)")
+        .build()
+        .map_err(|error| CommandError::Internal(error.to_string()))?;
+    let request = client
+        .transact_write_items()
+        .transact_items(TransactWriteItem::builder().put(put).build())
+        .transact_items(TransactWriteItem::builder().put(outbox).build());
+    let Err(error) = request.send().await else { return Ok(Stored::Written(outcome)) };
+    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error()
+    else {
+        return Err(failure("TransactWriteItems", table, error));
+    };
+    let code = |position: usize| canceled.cancellation_reasons().get(position).and_then(|it| it.code());
+    match (code(0), code(1)) {
+        (_, Some("ConditionalCheckFailed")) => Ok(Stored::Repeated(unchanged)),
+        (Some("ConditionalCheckFailed" | "TransactionConflict"), _) | (_, Some("TransactionConflict")) => {
+            Ok(Stored::Conflict)
+        }
+        (Some("ValidationError"), _) | (_, Some("ValidationError")) => {
+            let reason = canceled.cancellation_reasons().iter().find_map(|it| it.message());
+            let reason = reason.unwrap_or("the item is not valid").to_owned();
+            Err(StoreError::Refused { operation: "TransactWriteItems", table: table.to_owned(), reason }
+                .into())
+        }
+        _ => Err(failure("TransactWriteItems", table, error)),
+    }
+}
+
+fn key(subject: &str, sort: &str) -> Attributes {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    HashMap::from([("pk".to_owned(), text(subject)), ("sk".to_owned(), text(sort))])
+}
+
+fn list(texts: impl Iterator<Item = String>) -> AttributeValue {
+    AttributeValue::L(texts.map(AttributeValue::S).collect())
+}
+
+fn failure<E, R>(operation: &'static str, table: &str, error: SdkError<E, R>) -> CommandError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    projection::dynamodb::failure(operation, table, error).into()
+}

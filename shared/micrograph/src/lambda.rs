@@ -1,0 +1,107 @@
+//! The entry point of a service's binary: on Lambda the role that the handler's name says, else tools for people.
+
+use crate::app::App;
+use crate::declaration::Micrograph;
+use crate::environment::Environment;
+use crate::manifest::Manifest;
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Request, Response};
+use lambda_runtime::{LambdaEvent, service_fn};
+
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// How long the end of an invocation may wait for telemetry to be sent.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// Runs a micrograph: `manifest` and `schema` print what they say; on Lambda, `_HANDLER` says the role.
+pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("manifest") => {
+            println!("{}", serde_json::to_string_pretty(&Manifest::of(&micrograph))?);
+            return Ok(());
+        }
+        Some("schema") => {
+            let name = micrograph.name();
+            let app = App::new(micrograph, Environment::from_env().await);
+            let Some(subgraph) = app.subgraph() else { bail!("{name} serves no subgraph") };
+            print!("{}", subgraph.sdl);
+            return Ok(());
+        }
+        _ => {}
+    }
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        let (name, manifest) = (micrograph.name(), Manifest::of(&micrograph));
+        let handlers: Vec<_> = manifest.functions.into_iter().map(|function| function.handler).collect();
+        bail!(
+            "{name} runs on Lambda, as one of {handlers:?}; here it takes `manifest` or `schema`.\n\
+             The whole suite runs on one machine with `cargo run`."
+        );
+    }
+    let telemetry = telemetry::init(telemetry::Config::from_env());
+    let handler = std::env::var("_HANDLER").context("_HANDLER names the role")?;
+    let app = App::new(micrograph, Environment::from_env().await);
+    let served = if handler == "subgraph" { serve(app).await } else { run(app, handler, &telemetry).await };
+    telemetry.flush(FLUSH);
+    served
+}
+
+async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> anyhow::Result<()> {
+    let invoke = |event: LambdaEvent<Box<RawValue>>| {
+        let (app, handler) = (Arc::clone(&app), handler.clone());
+        async move {
+            let context = event.context;
+            let parent = context.xray_trace_id.as_deref().and_then(telemetry::TraceParent::from_xray);
+            let id = &context.request_id;
+            let span = telemetry::span::invocation(&handler, id, id, parent);
+            let deadline = Instant::now() + remaining(context.deadline, app.environment().clock);
+            let answer =
+                app.invoke(&handler, event.payload.get().as_bytes(), Some(deadline)).instrument(span).await;
+            telemetry.flush(FLUSH);
+            answer.map_err(|error| {
+                tracing::error!(error = telemetry::error_chain(&error), "the invocation failed");
+                lambda_runtime::Error::from(error)
+            })
+        }
+    };
+    let answered: Result<(), _> = lambda_runtime::run(service_fn(invoke)).await;
+    answered.map_err(|error| anyhow::anyhow!(error))
+}
+
+/// How long until a deadline that is given in milliseconds since the epoch.
+fn remaining(deadline: u64, clock: fn() -> jiff::Timestamp) -> Duration {
+    let now = u64::try_from(clock().as_millisecond()).unwrap_or(0);
+    Duration::from_millis(deadline.saturating_sub(now))
+}
+
+async fn serve(app: Arc<App>) -> anyhow::Result<()> {
+    let Some(subgraph) = app.subgraph() else { bail!("{} serves no subgraph", app.name()) };
+    let serve = Arc::clone(&subgraph.serve);
+    let answer = move |request: lambda_http::Request| {
+        let serve = Arc::clone(&serve);
+        async move {
+            let (parts, body) = request.into_parts();
+            let request: Request<Bytes> = Request::from_parts(parts, Bytes::copy_from_slice(&body));
+            let response: Response<Bytes> = serve(request).await;
+            let (parts, body) = response.into_parts();
+            Ok::<_, lambda_http::Error>(Response::from_parts(parts, lambda_http::Body::from(body.to_vec())))
+        }
+    };
+    lambda_http::run(lambda_http::service_fn(answer)).await.map_err(|error| anyhow::anyhow!(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_in_the_past_leaves_no_time() {
+        let clock: fn() -> jiff::Timestamp = || jiff::Timestamp::constant(1_000, 0);
+        assert_eq!(remaining(999_000, clock), Duration::ZERO);
+        assert_eq!(remaining(1_000_250, clock), Duration::from_millis(250));
+    }
+}

@@ -1,0 +1,295 @@
+//! What a micrograph needs of its surroundings, as data: read by the local suite, and by the CDK through
+//! `bootstrap manifest`.
+
+use crate::declaration::{Micrograph, Published, Subscription};
+use contracts::event;
+use projection::Table;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The manifest of a micrograph. Names are before any prefix of the deployment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Its name.
+    pub micrograph: &'static str,
+    /// Its tables: owned aggregates, projections, quarantine.
+    pub tables: Vec<Table>,
+    /// Its queues, each with a dead-letter queue.
+    pub queues: Vec<Queue>,
+    /// Its SNS topics.
+    pub topics: Vec<Topic>,
+    /// What reaches its queues and topics from the bus.
+    pub rules: Vec<Rule>,
+    /// What reaches its queues from topics, its own or others'.
+    pub subscriptions: Vec<TopicSubscription>,
+    /// Its functions: one binary, by handler.
+    pub functions: Vec<Function>,
+    /// The events that it publishes, as `<domain>.<Name>.v<major>`.
+    pub publishes: Vec<String>,
+    /// The events that it consumes, as `<domain>.<Name>`.
+    pub consumes: Vec<String>,
+    /// The commands that it decides.
+    pub decides: Vec<&'static str>,
+}
+
+/// An SQS queue with its dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Its name; a FIFO queue's ends in `.fifo`.
+    pub name: String,
+    /// Whether it keeps the order of each message group.
+    pub fifo: bool,
+    /// How long a received message is hidden, in seconds: at least six times its function's timeout.
+    pub visibility_timeout_seconds: u32,
+    /// How long a message is kept, in seconds.
+    pub retention_seconds: u32,
+    /// How often a message is received before it goes to the dead-letter queue.
+    pub max_receive_count: u32,
+    /// The name of its dead-letter queue.
+    pub dead_letter_queue: String,
+}
+
+/// An SNS topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Topic {
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// An EventBridge rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// The event pattern.
+    pub pattern: Value,
+    /// Where matching events go.
+    #[serde(flatten)]
+    pub target: Target,
+}
+
+/// The target of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// A queue of the micrograph's.
+    Queue(String),
+    /// A topic of the micrograph's.
+    Topic(&'static str),
+}
+
+/// A queue's subscription to an SNS topic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicSubscription {
+    /// The topic.
+    pub topic: &'static str,
+    /// The queue.
+    pub queue: String,
+    /// Whether the message comes without SNS's notification around it.
+    pub raw_delivery: bool,
+    /// The filter policy on the message's body.
+    pub filter_policy: Value,
+}
+
+/// A Lambda function of a micrograph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Function {
+    /// The handler's name; it says the role.
+    pub handler: String,
+    /// What invokes it.
+    pub trigger: Trigger,
+    /// Timeout in seconds.
+    pub timeout_seconds: u32,
+    /// Memory in MB.
+    pub memory_mb: u32,
+    /// The tables that it reads.
+    pub reads: Vec<String>,
+    /// The tables that it writes.
+    pub writes: Vec<String>,
+    /// Whether it puts events on the bus.
+    pub puts_events: bool,
+}
+
+/// What invokes a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Trigger {
+    /// An event source mapping of a queue, with partial batch response.
+    #[serde(rename_all = "camelCase")]
+    Queue {
+        /// The queue.
+        queue: String,
+        /// The most messages in a batch: 10 for a FIFO queue.
+        batch_size: u32,
+        /// How long a batch is gathered, in seconds; none for a FIFO queue.
+        window_seconds: u32,
+        /// How many invocations run at once.
+        maximum_concurrency: u32,
+    },
+    /// An event source mapping of a table's stream, with partial batch response.
+    #[serde(rename_all = "camelCase")]
+    Stream {
+        /// The table.
+        table: String,
+        /// The most records in a batch.
+        batch_size: u32,
+    },
+    /// HTTP: a function URL or an API.
+    Http,
+}
+
+const TIMEOUT: u32 = 30;
+const FOURTEEN_DAYS: u32 = 14 * 24 * 3600;
+
+impl Manifest {
+    /// The manifest of a micrograph.
+    pub fn of(micrograph: &Micrograph) -> Self {
+        let mut manifest = Self {
+            micrograph: micrograph.name,
+            tables: Vec::new(),
+            queues: Vec::new(),
+            topics: Vec::new(),
+            rules: Vec::new(),
+            subscriptions: Vec::new(),
+            functions: Vec::new(),
+            publishes: published(micrograph),
+            consumes: consumed(micrograph),
+            decides: micrograph.decides.keys().copied().collect(),
+        };
+        manifest.tables.push(micrograph.quarantine_table());
+        manifest.owned(micrograph);
+        for subscription in &micrograph.consumes {
+            manifest.projected(micrograph, subscription);
+        }
+        if micrograph.serves.is_some() {
+            let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
+            let projected = micrograph.projections().map(|it| it.table(micrograph.name).name);
+            manifest.functions.push(Function {
+                handler: "subgraph".to_owned(),
+                trigger: Trigger::Http,
+                reads: owned.clone().chain(projected).collect(),
+                // Mutations are commands, decided where they arrive.
+                writes: owned.collect(),
+                ..Function::new()
+            });
+        }
+        manifest
+    }
+
+    fn owned(&mut self, micrograph: &Micrograph) {
+        let owned: Vec<Table> = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it)).collect();
+        if !micrograph.decides.is_empty() {
+            let queue = Queue::new(&format!("{}-commands", micrograph.name), true);
+            let names: Vec<String> = owned.iter().map(|table| table.name.clone()).collect();
+            self.functions.push(Function {
+                handler: "commands".to_owned(),
+                trigger: Trigger::Queue {
+                    queue: queue.name.clone(),
+                    batch_size: 10,
+                    window_seconds: 0,
+                    maximum_concurrency: 10,
+                },
+                reads: names.clone(),
+                writes: [names, vec![micrograph.quarantine_table().name]].concat(),
+                ..Function::new()
+            });
+            self.queues.push(queue);
+        }
+        for table in &owned {
+            self.functions.push(Function {
+                handler: "outbox".to_owned(),
+                trigger: Trigger::Stream { table: table.name.clone(), batch_size: 100 },
+                puts_events: true,
+                ..Function::new()
+            });
+        }
+        self.tables.extend(owned);
+        if let Some(topic) = micrograph.topic {
+            self.topics.push(Topic { name: topic });
+            let pattern = json!({ "source": [event::source(micrograph.name)] });
+            self.rules.push(Rule { name: topic.to_owned(), pattern, target: Target::Topic(topic) });
+        }
+    }
+
+    fn projected(&mut self, micrograph: &Micrograph, subscription: &Subscription) {
+        let Subscription { projection, topic } = subscription;
+        let table = projection.table(micrograph.name);
+        let queue = Queue::new(&format!("{}-{}", micrograph.name, projection.name()), false);
+        let sources: BTreeSet<String> =
+            projection.consumes().map(|(domain, _)| event::source(domain)).collect();
+        let names: BTreeSet<&str> = projection.consumes().map(|(_, name)| name).collect();
+        let pattern = json!({ "source": sources, "detail-type": names });
+        match topic {
+            None => {
+                let (name, target) = (queue.name.clone(), Target::Queue(queue.name.clone()));
+                self.rules.push(Rule { name, pattern, target });
+            }
+            Some(topic) => self.subscriptions.push(TopicSubscription {
+                topic,
+                queue: queue.name.clone(),
+                raw_delivery: false,
+                filter_policy: pattern,
+            }),
+        }
+        self.functions.push(Function {
+            handler: format!("consumer.{}", projection.name()),
+            trigger: Trigger::Queue {
+                queue: queue.name.clone(),
+                batch_size: 1_000,
+                window_seconds: 1,
+                maximum_concurrency: 2,
+            },
+            reads: vec![table.name.clone()],
+            writes: vec![table.name.clone(), micrograph.quarantine_table().name],
+            ..Function::new()
+        });
+        self.queues.push(queue);
+        self.tables.push(table);
+    }
+}
+
+fn published(micrograph: &Micrograph) -> Vec<String> {
+    let name = |Published { name, major }: &Published| format!("{}.{name}.v{major}", micrograph.name);
+    let names: BTreeSet<String> = micrograph.publishes.iter().map(name).collect();
+    names.into_iter().collect()
+}
+
+fn consumed(micrograph: &Micrograph) -> Vec<String> {
+    let events = micrograph.projections().flat_map(|projection| {
+        projection.consumes().map(|(domain, name)| format!("{domain}.{name}")).collect::<Vec<_>>()
+    });
+    events.collect::<BTreeSet<String>>().into_iter().collect()
+}
+
+impl Queue {
+    fn new(name: &str, fifo: bool) -> Self {
+        let suffix = if fifo { ".fifo" } else { "" };
+        Self {
+            dead_letter_queue: format!("{name}-dead-letters{suffix}"),
+            name: format!("{name}{suffix}"),
+            fifo,
+            visibility_timeout_seconds: 6 * TIMEOUT,
+            retention_seconds: FOURTEEN_DAYS,
+            max_receive_count: 5,
+        }
+    }
+}
+
+impl Function {
+    fn new() -> Self {
+        Self {
+            handler: String::new(),
+            trigger: Trigger::Http,
+            timeout_seconds: TIMEOUT,
+            memory_mb: 256,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            puts_events: false,
+        }
+    }
+}
