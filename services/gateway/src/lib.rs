@@ -1,1 +1,38 @@
-//! One graph for every client: composes, plans and executes over the subgraphs.
+#![doc = include_str!("../README.md")]
+
+// What comes in: subgraphs or a supergraph, and settings.
+mod composition;
+mod config;
+mod supergraph;
+
+// The gateway and what it keeps for a supergraph.
+mod engine;
+mod gateway;
+
+// A request, step by step.
+mod request;
+mod limits;
+mod operation;
+mod schema;
+mod variables;
+mod plan;
+mod planner;
+mod shape;
+mod execute;
+mod json;
+mod store;
+mod introspection;
+mod project;
+
+// What goes out, and to whom.
+pub mod cache_control;
+mod error;
+pub mod http;
+pub mod transport;
+
+pub use composition::{CompositionError, Conflict, Subgraph, compose};
+pub use config::{Config, Graphiql, Limits};
+pub use error::{GraphQlError, Location, PathSegment, codes};
+pub use gateway::{Answer, Gateway, GatewayError, Method};
+pub use request::Request;
+pub use supergraph::{Graph, Supergraph, SupergraphError};

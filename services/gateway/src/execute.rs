@@ -1,0 +1,243 @@
+//! Runs a plan: asks the subgraphs and merges what they answer.
+
+mod answer;
+mod entities;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt, join_all};
+use http::HeaderMap;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+
+use crate::cache_control::CachePolicy;
+use crate::error::{GraphQlError, PathSegment, codes};
+use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
+use crate::schema::Schema;
+use crate::store::{ObjectId, Store};
+use crate::transport::{InFlight, SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use crate::variables::Variables;
+
+use entities::Representations;
+
+/// What the execution of one request needs.
+pub(crate) struct Execution<'a> {
+    pub(crate) transport: &'a std::sync::Arc<dyn Transport>,
+    /// `None` sends every request on its own.
+    pub(crate) in_flight: Option<&'a InFlight>,
+    pub(crate) schema: &'a Schema,
+    pub(crate) address: &'a (dyn Fn(&str) -> String + Send + Sync),
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) variables: &'a Variables,
+    pub(crate) deadline: Instant,
+    pub(crate) subgraph_timeout: Duration,
+}
+
+/// What the subgraphs gave.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) store: Store,
+    pub(crate) root: ObjectId,
+    pub(crate) errors: Vec<GraphQlError>,
+    pub(crate) cache: CachePolicy,
+}
+
+/// Runs a plan to its end: failures become errors of the outcome.
+pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Outcome {
+    let mut store = Store::default();
+    let root = store.push_object([]);
+    let outcome =
+        Mutex::new(Outcome { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED });
+    if let Some(step) = &plan.root {
+        execution.step(step, &outcome).await;
+    }
+    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Never held over an await: all of a request runs on one task.
+fn lock(outcome: &Mutex<Outcome>) -> MutexGuard<'_, Outcome> {
+    outcome.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Execution<'_> {
+    fn step<'s>(&'s self, step: &'s Step, outcome: &'s Mutex<Outcome>) -> BoxFuture<'s, ()> {
+        match step {
+            Step::Fetch(fetch) => self.fetch(fetch, outcome).boxed(),
+            Step::Sequence(steps) => async move {
+                for step in steps {
+                    self.step(step, outcome).await;
+                }
+            }
+            .boxed(),
+            Step::Parallel(steps) => {
+                let all = steps.iter().map(|step| self.step(step, outcome));
+                join_all(all).map(|_| ()).boxed()
+            }
+            Step::Condition { variable, then, otherwise } => {
+                let holds = self.variables.get(variable).and_then(serde_json::Value::as_bool).unwrap_or_default();
+                match if holds { then } else { otherwise } {
+                    Some(step) => self.step(step, outcome),
+                    None => futures::future::ready(()).boxed(),
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self, fetch: &Fetch, outcome: &Mutex<Outcome>) {
+        let Some((body, targets)) = self.question(fetch, &lock(outcome)) else { return };
+        let span = tracing::info_span!(
+            "subgraph",
+            otel.kind = "client",
+            subgraph = fetch.subgraph,
+            request.bytes = body.len(),
+            status = tracing::field::Empty,
+            response.bytes = tracing::field::Empty,
+            error = tracing::field::Empty,
+        );
+        let answer = self.send(fetch, body).instrument(span.clone()).await;
+        let mut outcome = lock(outcome);
+        match answer {
+            Ok(response) => {
+                span.record("status", response.status.as_u16());
+                span.record("response.bytes", response.body.len());
+                answer::apply(&mut outcome, fetch, targets, response, self.schema);
+            }
+            Err(error) => {
+                span.record("error", error.to_string());
+                tracing::warn!(parent: &span, subgraph = fetch.subgraph, %error, document = fetch.document, "a subgraph gave no answer");
+                outcome.cache = CachePolicy::NO_STORE;
+                let failure = transport_failure(&fetch.subgraph, &error);
+                report_failure(&mut outcome, fetch, failure);
+            }
+        }
+    }
+
+    /// The request's body, and where its answer goes; `None` if there is nothing to ask for.
+    fn question(&self, fetch: &Fetch, outcome: &Outcome) -> Option<(Bytes, Targets)> {
+        let mut body = Vec::with_capacity(fetch.body_prefix.len() + 256);
+        body.extend_from_slice(&fetch.body_prefix);
+        let mut first = true;
+        let mut name_variable = |name: &str, body: &mut Vec<u8>| {
+            body.extend_from_slice(if first { b",\"variables\":{\"" } else { b",\"" });
+            first = false;
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":");
+        };
+        let targets = match &fetch.target {
+            Target::Objects { path, .. } => {
+                let objects = entities::find(&outcome.store, outcome.root, path);
+                if objects.is_empty() {
+                    return None;
+                }
+                Targets::Objects(objects)
+            }
+            Target::Entities(groups) => {
+                let mut all: Vec<Representations> = Vec::new();
+                let mut of_group = Vec::with_capacity(groups.len());
+                let mut named: Vec<&str> = Vec::new();
+                for group in groups {
+                    let known = named.iter().position(|name| *name == group.variable);
+                    of_group.push(known.unwrap_or_else(|| {
+                        named.push(&group.variable);
+                        all.push(entities::represent(&outcome.store, outcome.root, group));
+                        all.len() - 1
+                    }));
+                }
+                if all.iter().all(Representations::is_empty) {
+                    return None;
+                }
+                for (name, representations) in named.iter().zip(&all) {
+                    name_variable(name, &mut body);
+                    representations.write(&mut body);
+                }
+                Targets::Entities { representations: all, of_group }
+            }
+        };
+        for name in &fetch.variables {
+            if let Some(text) = self.variables.text(name) {
+                name_variable(name, &mut body);
+                body.extend_from_slice(text.as_bytes());
+            }
+        }
+        body.extend_from_slice(if first { b"}" } else { b"}}" });
+        Some((Bytes::from(body), targets))
+    }
+
+    async fn send(&self, fetch: &Fetch, body: Bytes) -> Result<SubgraphResponse, TransportError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = left.min(self.subgraph_timeout);
+        let request = SubgraphRequest {
+            subgraph: fetch.subgraph.clone(),
+            url: (self.address)(&fetch.subgraph),
+            body,
+            headers: self.headers.clone(),
+            timeout: patience,
+            is_mutation: fetch.is_mutation,
+        };
+        let answer = match self.in_flight.filter(|_| !fetch.is_mutation) {
+            None => timeout(patience, self.transport.send(request)).await,
+            Some(in_flight) => {
+                let transport = std::sync::Arc::clone(self.transport);
+                let shared = in_flight.share(&request, || {
+                    let request = request.clone();
+                    async move { transport.send(request).await }.boxed()
+                });
+                timeout(patience, shared).await
+            }
+        };
+        answer.unwrap_or(Err(TransportError::TimedOut(patience)))
+    }
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+enum Targets {
+    Objects(Vec<ObjectId>),
+    Entities {
+        representations: Vec<Representations>,
+        /// Which of `representations` each group of the fetch has.
+        of_group: Vec<usize>,
+    },
+}
+
+fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
+    let (code, message) = match error {
+        TransportError::TimedOut(_) => (codes::SUBGRAPH_TIMEOUT, format!("{subgraph} did not answer in time")),
+        TransportError::TooLarge { .. } => {
+            (codes::SUBGRAPH_MALFORMED_RESPONSE, format!("{subgraph} answered with more than can be taken"))
+        }
+        TransportError::UnknownSubgraph(_) | TransportError::Unreachable(_) => {
+            (codes::SUBGRAPH_UNREACHABLE, format!("{subgraph} can't be reached"))
+        }
+    };
+    GraphQlError::new(code, message).with("serviceName", subgraph)
+}
+
+/// Reports that a whole fetch failed, once for each place in the answer that it was for, up to the first list.
+fn report_failure(outcome: &mut Outcome, fetch: &Fetch, error: GraphQlError) {
+    let places: Vec<&Path> = match &fetch.target {
+        Target::Objects { path, .. } => vec![path],
+        Target::Entities(groups) => groups.iter().flat_map(|group| &group.paths).collect(),
+    };
+    let mut seen: Vec<Vec<PathSegment>> = Vec::new();
+    for path in places {
+        let place: Vec<PathSegment> = path
+            .iter()
+            .take_while(|step| !matches!(step, PathStep::Each))
+            .filter_map(|step| match step {
+                PathStep::Field(key) => Some(PathSegment::Key(key.clone())),
+                PathStep::Each | PathStep::OfType(_) => None,
+            })
+            .collect();
+        if !seen.contains(&place) {
+            seen.push(place);
+        }
+    }
+    for place in seen {
+        // An error of the root fetch is about the whole answer: it has no path.
+        let error = error.clone();
+        outcome.errors.push(if place.is_empty() { error } else { error.at_path(place) });
+    }
+}

@@ -1,0 +1,289 @@
+//! A strict JSON parser into the [`Store`], keeping strings and numbers where they are in the body.
+
+use bytes::Bytes;
+
+use crate::store::{Entry, Node, Span, Store, as_u32};
+
+/// How deep the values of a subgraph's answer may nest.
+const MAX_NESTING: usize = 256;
+
+/// Why a body is not JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JsonError {
+    #[error("byte {0} is not UTF-8")]
+    NotUtf8(usize),
+    #[error("unexpected {found} at byte {at}")]
+    Unexpected { found: String, at: usize },
+    #[error("values nest deeper than {MAX_NESTING}")]
+    TooDeep,
+    #[error("the body has {0} bytes, more than can be addressed")]
+    TooLong(usize),
+}
+
+pub(crate) fn parse(store: &mut Store, body: Bytes) -> Result<Node, JsonError> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(JsonError::TooLong(body.len()));
+    }
+    if let Err(error) = std::str::from_utf8(&body) {
+        return Err(JsonError::NotUtf8(error.valid_up_to()));
+    }
+    let document = store.keep(body);
+    // A second handle to the same memory, so that the store can be written to while the text is read.
+    let text = store.document(document);
+    let mut parser =
+        Parser { store, text: &text, at: 0, document, depth: 0, items: Vec::new(), entries: Vec::new() };
+    let node = parser.value()?;
+    parser.whitespace();
+    if parser.at < parser.text.len() {
+        return Err(parser.unexpected());
+    }
+    Ok(node)
+}
+
+struct Parser<'a> {
+    store: &'a mut Store,
+    text: &'a [u8],
+    at: usize,
+    document: u32,
+    depth: usize,
+    /// Items and fields of values still open, moved to the store as each closes.
+    items: Vec<Node>,
+    entries: Vec<Entry>,
+}
+
+impl Parser<'_> {
+    fn value(&mut self) -> Result<Node, JsonError> {
+        self.whitespace();
+        match self.text.get(self.at) {
+            Some(b'{') => self.nested(Self::object),
+            Some(b'[') => self.nested(Self::list),
+            Some(b'"') => self.string().map(Node::String),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Node::Bool(true)),
+            Some(b'f') => self.word("false", Node::Bool(false)),
+            Some(b'n') => self.word("null", Node::Null),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn nested(&mut self, parse: fn(&mut Self) -> Result<Node, JsonError>) -> Result<Node, JsonError> {
+        self.depth += 1;
+        if self.depth > MAX_NESTING {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        let node = parse(self)?;
+        self.depth -= 1;
+        Ok(node)
+    }
+
+    fn object(&mut self) -> Result<Node, JsonError> {
+        let first = self.entries.len();
+        self.whitespace();
+        if !self.eat(b'}') {
+            loop {
+                self.whitespace();
+                let key = self.key()?;
+                self.whitespace();
+                self.expect(b':')?;
+                let value = self.value()?;
+                self.entries.push(Entry { key, value });
+                self.whitespace();
+                if self.eat(b'}') {
+                    break;
+                }
+                self.expect(b',')?;
+            }
+        }
+        Ok(Node::Object(self.store.push_object(self.entries.drain(first..))))
+    }
+
+    fn list(&mut self) -> Result<Node, JsonError> {
+        let first = self.items.len();
+        self.whitespace();
+        if !self.eat(b']') {
+            loop {
+                let value = self.value()?;
+                self.items.push(value);
+                self.whitespace();
+                if self.eat(b']') {
+                    break;
+                }
+                self.expect(b',')?;
+            }
+        }
+        Ok(self.store.push_list(self.items.drain(first..)))
+    }
+
+    /// A key without its quotes; one with escapes is decoded into a document of its own.
+    fn key(&mut self) -> Result<Span, JsonError> {
+        let quoted = self.string()?;
+        let raw = &self.text[quoted.start as usize..quoted.end as usize];
+        if !raw.contains(&b'\\') {
+            return Ok(Span { start: quoted.start + 1, end: quoted.end - 1, ..quoted });
+        }
+        let decoded: String = serde_json::from_slice(raw).map_err(|_| JsonError::Unexpected {
+            found: "an escape that is no character".to_owned(),
+            at: quoted.start as usize,
+        })?;
+        let end = as_u32(decoded.len());
+        Ok(Span { document: self.store.keep(Bytes::from(decoded)), start: 0, end })
+    }
+
+    fn string(&mut self) -> Result<Span, JsonError> {
+        let start = self.at;
+        self.expect(b'"')?;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.text.get(self.at) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                        Some(b'u') => {
+                            self.at += 1;
+                            for _ in 0..4 {
+                                if !self.text.get(self.at).is_some_and(u8::is_ascii_hexdigit) {
+                                    return Err(self.unexpected());
+                                }
+                                self.at += 1;
+                            }
+                        }
+                        _ => return Err(self.unexpected()),
+                    }
+                }
+                Some(byte) if *byte >= 0x20 => self.at += 1,
+                _ => return Err(self.unexpected()),
+            }
+        }
+        self.at += 1;
+        Ok(self.span(start))
+    }
+
+    fn number(&mut self) -> Result<Node, JsonError> {
+        let start = self.at;
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if self.eat(b'e') || self.eat(b'E') {
+            if !self.eat(b'+') {
+                self.eat(b'-');
+            }
+            self.digits()?;
+        }
+        Ok(Node::Number(self.span(start)))
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.unexpected()) } else { Ok(()) }
+    }
+
+    fn word(&mut self, word: &str, node: Node) -> Result<Node, JsonError> {
+        if self.text[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(node)
+        } else {
+            Err(self.unexpected())
+        }
+    }
+
+    fn whitespace(&mut self) {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.eat(byte) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn span(&self, start: usize) -> Span {
+        Span { document: self.document, start: as_u32(start), end: as_u32(self.at) }
+    }
+
+    fn unexpected(&self) -> JsonError {
+        let found = match self.text.get(self.at) {
+            Some(byte) if byte.is_ascii_graphic() => format!("`{}`", char::from(*byte)),
+            Some(byte) => format!("byte {byte:#04x}"),
+            None => "end".to_owned(),
+        };
+        JsonError::Unexpected { found, at: self.at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(text: &str) -> Result<String, JsonError> {
+        let mut store = Store::default();
+        let node = store.parse(Bytes::copy_from_slice(text.as_bytes()))?;
+        let mut out = Vec::new();
+        store.write(node, &mut out);
+        Ok(String::from_utf8(out).expect("written from UTF-8"))
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<f64>().prop_filter("finite", |number| number.is_finite()).prop_map(serde_json::Value::from),
+            any::<String>().prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(5, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..8)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_writes_is_read_and_written_alike(value in any_json()) {
+            let text = value.to_string();
+            prop_assert_eq!(round_trip(&text).unwrap(), text);
+        }
+
+        #[test]
+        fn what_serde_refuses_is_refused(text in "[\\[\\]{}:,\"0-9eE+.tru\\\\ -]{0,12}") {
+            let ours = round_trip(&text).is_ok();
+            let theirs = serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok();
+            prop_assert_eq!(ours, theirs, "{}", text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_named_with_its_place() {
+        assert_eq!(round_trip("<html>").unwrap_err().to_string(), "unexpected `<` at byte 0");
+        assert_eq!(round_trip(r#"{"a":1"#).unwrap_err().to_string(), "unexpected end at byte 6");
+        assert_eq!(round_trip("1 2").unwrap_err().to_string(), "unexpected `2` at byte 2");
+        assert_eq!(round_trip(&"[".repeat(100_000)).unwrap_err(), JsonError::TooDeep);
+    }
+
+    #[test]
+    fn keys_are_decoded() {
+        let mut store = Store::default();
+        let node = store.parse(Bytes::from_static(br#"{"n\u0061me":1}"#)).unwrap();
+        let Node::Object(object) = node else { panic!("an object") };
+        assert!(store.get(object, "name").is_some());
+    }
+}

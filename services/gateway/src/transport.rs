@@ -1,0 +1,74 @@
+//! The port through which subgraphs are asked, and what stands behind it.
+
+mod http_client;
+mod in_flight;
+mod in_process;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+pub use http_client::HttpTransport;
+pub(crate) use in_flight::InFlight;
+pub use in_process::{Handler, InProcess};
+
+/// Sends requests to subgraphs. One method, so that HTTP, Lambda `Invoke` and calls within the process look
+/// alike to the gateway.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one request and waits for the whole answer, whatever its status.
+    ///
+    /// The gateway gives up at the request's deadline by itself: an implementation that never returns costs
+    /// one request its time, not the gateway.
+    async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError>;
+}
+
+/// What to ask a subgraph.
+#[derive(Debug, Clone)]
+pub struct SubgraphRequest {
+    /// The subgraph's name in the supergraph.
+    pub subgraph: String,
+    /// Where the supergraph says it answers; empty if it does not say.
+    pub url: String,
+    /// A JSON object with `query`, and `variables` where there are any.
+    pub body: Bytes,
+    /// Headers to hand on: trace context, the client's name and version, and those configured.
+    pub headers: HeaderMap,
+    /// How long the answer may take.
+    pub timeout: Duration,
+    /// Whether it changes something, and so must not be sent twice.
+    pub is_mutation: bool,
+}
+
+/// What a subgraph answered.
+#[derive(Debug, Clone)]
+pub struct SubgraphResponse {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers; `cache-control` and `age` are read.
+    pub headers: HeaderMap,
+    /// The body, any content coding undone.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransportError {
+    /// The transport knows no such subgraph.
+    #[error("no subgraph is named {0}")]
+    UnknownSubgraph(String),
+    /// The subgraph can't be reached. The reason is for logs, not for clients.
+    #[error("the subgraph can't be reached: {0}")]
+    Unreachable(String),
+    /// The subgraph did not answer in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The answer is larger than allowed.
+    #[error("the answer has more than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+}

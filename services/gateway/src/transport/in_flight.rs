@@ -1,0 +1,97 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use http::HeaderMap;
+
+use super::{SubgraphRequest, SubgraphResponse, TransportError};
+
+type Answer = Result<SubgraphResponse, TransportError>;
+type Pending = BoxFuture<'static, Answer>;
+
+/// Headers that differ from request to request without changing the answer.
+const NOT_PART_OF_THE_QUESTION: [&str; 2] = ["traceparent", "tracestate"];
+
+/// Subgraph queries that are under way: an equal one waits for the same answer in place of being sent again.
+///
+/// Equal means: the same subgraph, the same body, the same headers but for those of the trace. Mutations are
+/// never shared. An answer is shared only while it is under way, so nothing is kept.
+#[derive(Default, Clone)]
+pub(crate) struct InFlight {
+    pending: Arc<Mutex<HashMap<Question, WeakShared<Pending>>>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Question {
+    subgraph: String,
+    body: bytes::Bytes,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subgraph.hash(state);
+        self.body.hash(state);
+    }
+}
+
+impl InFlight {
+    /// Sends a query, or waits for the answer to an equal one.
+    pub(crate) fn share<S: FnOnce() -> Pending>(
+        &self,
+        request: &SubgraphRequest,
+        send: S,
+    ) -> impl Future<Output = Answer> + Send + use<S> {
+        let question = Question {
+            subgraph: request.subgraph.clone(),
+            body: request.body.clone(),
+            headers: part_of_the_question(&request.headers),
+        };
+        let shared = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = pending.get(&question).and_then(WeakShared::upgrade);
+            known.unwrap_or_else(|| {
+                let shared: Shared<Pending> = send().shared();
+                if let Some(weak) = shared.downgrade() {
+                    pending.insert(question.clone(), weak);
+                }
+                shared
+            })
+        };
+        let waiting = Waiting { pending: Arc::clone(&self.pending), question, shared };
+        async move { waiting.shared.clone().await }
+    }
+}
+
+/// One that waits; takes the question out of the map once it is answered or nobody waits any more.
+struct Waiting {
+    pending: Arc<Mutex<HashMap<Question, WeakShared<Pending>>>>,
+    question: Question,
+    shared: Shared<Pending>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = pending.get(&self.question) else { return };
+        let answered = self.shared.peek().is_some();
+        let is_ours = known.upgrade().is_none_or(|known| known.ptr_eq(&self.shared));
+        // Each that waits holds one handle, and so does this one.
+        let waited_for = self.shared.strong_count().is_some_and(|count| count > 1);
+        if is_ours && (answered || !waited_for) {
+            pending.remove(&self.question);
+        }
+    }
+}
+
+fn part_of_the_question(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let mut headers: Vec<(String, Vec<u8>)> = headers
+        .iter()
+        .filter(|(name, _)| !NOT_PART_OF_THE_QUESTION.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    headers.sort();
+    headers
+}
