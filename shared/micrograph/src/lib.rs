@@ -19,4 +19,4 @@ pub use commands::{CommandError, Commands, Outcome};
 pub use declaration::Micrograph;
 pub use environment::Environment;
 pub use lambda::main;
-pub use subgraph::{Subgraph, UserInput};
+pub use subgraph::{Refused, Subgraph, mutate};

@@ -1,10 +1,18 @@
 //! The subgraph role: a schema behind HTTP.
 
-use async_graphql::{ObjectType, Schema, SubscriptionType};
+use crate::aggregate::{Decide, Rejection};
+use crate::commands::{CommandError, Commands, Outcome};
+use async_graphql::{Context, ObjectType, Schema, SimpleObject, SubscriptionType};
 use bytes::Bytes;
+use contracts::{Command, CommandEnvelope};
+use federation::http::RequestContext;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use std::sync::Arc;
+use telemetry::TraceParent;
+
+/// The longest command id that a client may choose, in bytes.
+const MAX_COMMAND_ID: usize = 128;
 
 /// Answers a request of GraphQL over HTTP.
 pub type Serve = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
@@ -35,18 +43,48 @@ impl Subgraph {
     }
 }
 
-/// What went wrong with a mutation, for its payload: business outcomes are data, not errors.
-#[derive(Clone, Debug, PartialEq, Eq, async_graphql::SimpleObject)]
-#[graphql(name = "UserError", shareable)]
-pub struct UserInput {
+/// A mutation that the domain's rules refuse: a business outcome is data, not an error.
+#[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
+#[graphql(shareable)]
+pub struct Refused {
     /// A stable code, upper case.
     pub code: String,
     /// What is wrong, and what would be right.
     pub message: String,
 }
 
-impl From<crate::Rejection> for UserInput {
-    fn from(rejection: crate::Rejection) -> Self {
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
         Self { code: rejection.code.to_owned(), message: rejection.message }
+    }
+}
+
+/// Carries out a command for a mutation, now: its outcome, or the refusal that the client gets as data.
+///
+/// A client that may send a mutation twice gives it an id of its own choice; without one the command is new each
+/// time.
+///
+/// # Errors
+/// Where the command could not be stored: an error of ours, whose text the client doesn't get.
+pub async fn mutate<A: Decide<C>, C: Command>(
+    ctx: &Context<'_>,
+    commands: &Commands,
+    id: Option<String>,
+    data: C,
+) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
+    let id = id.unwrap_or_else(|| TraceParent::random().trace_id_hex());
+    if id.is_empty() || id.len() > MAX_COMMAND_ID {
+        let why = format!("commandId must have 1 to {MAX_COMMAND_ID} bytes; it has {}", id.len());
+        return Err(federation::UserError::bad_input(why).into());
+    }
+    let mut command = CommandEnvelope::new(id, commands.now(), data);
+    if let Some(request) = ctx.data_opt::<RequestContext>() {
+        command.correlation_id.clone_from(&request.correlation_id);
+        command.traceparent = request.traceparent.map(|it| it.to_string());
+    }
+    match commands.execute::<A, C>(&command).await {
+        Ok(outcome) => Ok(Ok(outcome)),
+        Err(CommandError::Rejected(rejection)) => Ok(Err(rejection.into())),
+        Err(error) => Err(async_graphql::Error::new_with_source(error)),
     }
 }

@@ -1,0 +1,38 @@
+//! The read model of the titles that a product has had, oldest first.
+
+#[cfg(test)]
+mod tests;
+
+use contracts::catalogue::{Product, ProductListed, ProductRetitled};
+use contracts::{Envelope, Version};
+use federation::read::List;
+use jiff::Timestamp;
+use projection::{Key, Projection, Row};
+use serde::{Deserialize, Serialize};
+
+/// A title that a product had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The title.
+    pub title: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Titles by SKU and version. They stay when the product is delisted: orders were sold under them.
+pub fn projection() -> Projection {
+    Projection::new("titles", 1)
+        .state(|event: &Envelope<ProductListed>| row(&event.data.0, event.version))
+        .state(|event: &Envelope<ProductRetitled>| row(&event.data.0, event.version))
+}
+
+/// The titles of a product.
+pub fn of(sku: &str) -> List {
+    List::of(sku)
+}
+
+fn row(product: &Product, version: Version) -> Row {
+    let view = View { title: product.title.clone(), since: product.titled_at };
+    // Twenty digits hold any version, so that the order of the text is the order of the versions.
+    Row::new(Key::new(&product.sku, format!("{:020}", version.packed())), &view)
+}

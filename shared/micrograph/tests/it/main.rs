@@ -1,0 +1,2 @@
+//! Tests.
+use axum as _;
