@@ -140,8 +140,9 @@ mod tests {
     }
 
     fn any_policy() -> impl Strategy<Value = CachePolicy> {
-        (0_u64..5, 0_u64..5, any::<bool>())
-            .prop_map(|(max_age, shared_max_age, private)| CachePolicy { max_age, shared_max_age, private }.normal())
+        (0_u64..5, 0_u64..5, any::<bool>()).prop_map(|(max_age, shared_max_age, private)| {
+            CachePolicy { max_age, shared_max_age, private }.normal()
+        })
     }
 
     proptest! {

@@ -88,15 +88,14 @@ pub fn compose(subgraphs: &[Subgraph]) -> Result<Supergraph, CompositionError> {
     let mut ingested = Subgraphs::default();
     for subgraph in &sorted {
         let url = (!subgraph.url.is_empty()).then_some(subgraph.url.as_str());
-        ingested.ingest_str(&subgraph.sdl, &subgraph.name, url).map_err(|error| CompositionError::Syntax {
-            subgraph: subgraph.name.clone(),
-            message: error.to_string(),
+        ingested.ingest_str(&subgraph.sdl, &subgraph.name, url).map_err(|error| {
+            CompositionError::Syntax { subgraph: subgraph.name.clone(), message: error.to_string() }
         })?;
     }
     let rendered = catch_unwind(AssertUnwindSafe(|| {
-        graphql_composition::compose(&mut ingested).into_result().map(|graph| {
-            graphql_composition::render_federated_sdl(&graph).map_err(|error| error.to_string())
-        })
+        graphql_composition::compose(&mut ingested)
+            .into_result()
+            .map(|graph| graphql_composition::render_federated_sdl(&graph).map_err(|error| error.to_string()))
     }))
     .map_err(|_| CompositionError::Broken("it panicked".to_owned()))?;
     let sdl = match rendered {
@@ -105,7 +104,10 @@ pub fn compose(subgraphs: &[Subgraph]) -> Result<Supergraph, CompositionError> {
         Err(diagnostics) => {
             let conflicts = diagnostics
                 .iter_errors()
-                .map(|message| Conflict { subgraphs: named_in(message, &sorted), message: message.to_owned() })
+                .map(|message| Conflict {
+                    subgraphs: named_in(message, &sorted),
+                    message: message.to_owned(),
+                })
                 .collect();
             return Err(CompositionError::Conflicts(conflicts));
         }
@@ -125,9 +127,8 @@ fn is_name(name: &str) -> bool {
 
 /// The subgraphs whose names stand in a message as words of their own.
 fn named_in(message: &str, subgraphs: &[&Subgraph]) -> Vec<String> {
-    let words: Vec<&str> = message
-        .split(|char: char| !(char.is_ascii_alphanumeric() || char == '-' || char == '_'))
-        .collect();
+    let words: Vec<&str> =
+        message.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-' || char == '_')).collect();
     subgraphs
         .iter()
         .filter(|subgraph| words.contains(&subgraph.name.as_str()))

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use graphql_tools::parser::schema::{Definition, TypeDefinition};
 use graphql_tools::parser::query::Value;
+use graphql_tools::parser::schema::{Definition, TypeDefinition};
 use quick_cache::sync::Cache;
 
 use crate::config::Config;
@@ -29,10 +29,13 @@ pub(crate) struct Engine {
     /// Abstract types of which the gateway asks each object's type: all but those that some subgraph has as
     /// an `@interfaceObject`, which would have to ask another subgraph for it.
     type_names_wanted: HashSet<String>,
-    operations: Cache<(Arc<str>, Option<Arc<str>>), Arc<Known>>,
+    operations: Cache<Asked, Arc<Known>>,
     /// Plans by the operation's normalised text.
     plans: Cache<Arc<str>, Arc<Plan>>,
 }
+
+/// A document, and the name of the operation in it that is wanted.
+type Asked = (Arc<str>, Option<Arc<str>>);
 
 /// A valid operation, with what was prepared for it so far.
 pub(crate) struct Known {
@@ -89,7 +92,7 @@ impl Engine {
             let message = format!("the document has more than {} bytes", config.limits.body_bytes);
             return Err(vec![GraphQlError::new(codes::BODY_TOO_LARGE, message)]);
         }
-        let key = (Arc::from(text), name.map(Arc::from));
+        let key: Asked = (Arc::from(text), name.map(Arc::from));
         if let Some(known) = self.operations.get(&key) {
             return Ok(known);
         }
@@ -140,7 +143,8 @@ impl Engine {
         let plan = match operation.for_planning(conditions, &self.schema, &wants) {
             None => Arc::new(Plan { root: None }),
             Some(document) => {
-                let normalised = self.planner.normalise(&document).map_err(|error| vec![plan_error(&error)])?;
+                let normalised =
+                    self.planner.normalise(&document).map_err(|error| vec![plan_error(&error)])?;
                 let key: Arc<str> = Arc::from(normalised.text.as_str());
                 let planned = self.plans.get_or_insert_with(&key, || {
                     self.planner.plan(&normalised, config.planning_timeout).map(Arc::new)
@@ -184,7 +188,10 @@ fn plan_error(error: &PlanError) -> GraphQlError {
             codes::PLANNING_TIMEOUT,
             "working out how to answer the operation took too long: ask for less at once",
         ),
-        _ => GraphQlError::new(codes::PLANNING_FAILED, "there is no way to answer the operation from the subgraphs"),
+        _ => GraphQlError::new(
+            codes::PLANNING_FAILED,
+            "there is no way to answer the operation from the subgraphs",
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ pub struct GraphQlError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Vec<PathSegment>>,
     /// More for programs; `code` is always there and stable.
-    pub extensions: Map<String, Value>,
+    pub extensions: Box<Map<String, Value>>,
 }
 
 /// A place in the client's document, counted from 1.
@@ -42,7 +42,7 @@ impl GraphQlError {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         let mut extensions = Map::new();
         extensions.insert("code".to_owned(), Value::from(code));
-        Self { message: message.into(), locations: Vec::new(), path: None, extensions }
+        Self { message: message.into(), locations: Vec::new(), path: None, extensions: Box::new(extensions) }
     }
 
     /// Says which field of the answer it is about.

@@ -48,8 +48,7 @@ pub(crate) struct Outcome {
 pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Outcome {
     let mut store = Store::default();
     let root = store.push_object([]);
-    let outcome =
-        Mutex::new(Outcome { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED });
+    let outcome = Mutex::new(Outcome { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED });
     if let Some(step) = &plan.root {
         execution.step(step, &outcome).await;
     }
@@ -76,7 +75,8 @@ impl Execution<'_> {
                 join_all(all).map(|_| ()).boxed()
             }
             Step::Condition { variable, then, otherwise } => {
-                let holds = self.variables.get(variable).and_then(serde_json::Value::as_bool).unwrap_or_default();
+                let holds =
+                    self.variables.get(variable).and_then(serde_json::Value::as_bool).unwrap_or_default();
                 match if holds { then } else { otherwise } {
                     Some(step) => self.step(step, outcome),
                     None => futures::future::ready(()).boxed(),
@@ -102,14 +102,14 @@ impl Execution<'_> {
             Ok(response) => {
                 span.record("status", response.status.as_u16());
                 span.record("response.bytes", response.body.len());
-                answer::apply(&mut outcome, fetch, targets, response, self.schema);
+                answer::apply(&mut outcome, fetch, targets, &response, self.schema);
             }
             Err(error) => {
                 span.record("error", error.to_string());
                 tracing::warn!(parent: &span, subgraph = fetch.subgraph, %error, document = fetch.document, "a subgraph gave no answer");
                 outcome.cache = CachePolicy::NO_STORE;
                 let failure = transport_failure(&fetch.subgraph, &error);
-                report_failure(&mut outcome, fetch, failure);
+                report_failure(&mut outcome, fetch, &failure);
             }
         }
     }
@@ -204,7 +204,9 @@ enum Targets {
 
 fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
     let (code, message) = match error {
-        TransportError::TimedOut(_) => (codes::SUBGRAPH_TIMEOUT, format!("{subgraph} did not answer in time")),
+        TransportError::TimedOut(_) => {
+            (codes::SUBGRAPH_TIMEOUT, format!("{subgraph} did not answer in time"))
+        }
         TransportError::TooLarge { .. } => {
             (codes::SUBGRAPH_MALFORMED_RESPONSE, format!("{subgraph} answered with more than can be taken"))
         }
@@ -216,7 +218,7 @@ fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
 }
 
 /// Reports that a whole fetch failed, once for each place in the answer that it was for, up to the first list.
-fn report_failure(outcome: &mut Outcome, fetch: &Fetch, error: GraphQlError) {
+fn report_failure(outcome: &mut Outcome, fetch: &Fetch, error: &GraphQlError) {
     let places: Vec<&Path> = match &fetch.target {
         Target::Objects { path, .. } => vec![path],
         Target::Entities(groups) => groups.iter().flat_map(|group| &group.paths).collect(),

@@ -77,7 +77,7 @@ impl Gateway {
         transport: Arc<dyn Transport>,
         config: Config,
     ) -> Result<Self, GatewayError> {
-        let engine = Engine::new(supergraph, &config).map_err(refused)?;
+        let engine = Engine::new(supergraph, &config).map_err(|error| refused(&error))?;
         Ok(Self {
             engine: ArcSwap::from_pointee(engine),
             transport,
@@ -89,7 +89,7 @@ impl Gateway {
     /// Takes another supergraph into service. Requests under way finish on the one they began with; if the new
     /// one can't be served, the old one stays.
     pub fn reload(&self, supergraph: Supergraph) -> Result<(), GatewayError> {
-        let engine = Engine::new(supergraph, &self.config).map_err(refused)?;
+        let engine = Engine::new(supergraph, &self.config).map_err(|error| refused(&error))?;
         self.engine.store(Arc::new(engine));
         Ok(())
     }
@@ -186,10 +186,9 @@ impl Gateway {
                 codes::OPERATION_NOT_SUPPORTED,
                 "mutations are not run for a GET request: send it by POST",
             )),
-            OperationKind::Subscription => Some(GraphQlError::new(
-                codes::OPERATION_NOT_SUPPORTED,
-                "subscriptions are not served here",
-            )),
+            OperationKind::Subscription => {
+                Some(GraphQlError::new(codes::OPERATION_NOT_SUPPORTED, "subscriptions are not served here"))
+            }
             _ if introspects && !self.config.introspection => Some(GraphQlError::new(
                 codes::INTROSPECTION_DISABLED,
                 "introspection is closed: ask the graph's owners for its schema",
@@ -233,6 +232,6 @@ fn write_errors(errors: &[GraphQlError], limit: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn refused(error: PlanError) -> GatewayError {
+fn refused(error: &PlanError) -> GatewayError {
     GatewayError::Planner(error.to_string())
 }

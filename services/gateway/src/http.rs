@@ -5,7 +5,9 @@ mod media;
 mod server;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request as HttpRequest, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderValue, Method as HttpMethod, Request as HttpRequest, Response, StatusCode, header,
+};
 
 use crate::error::{GraphQlError, codes};
 use crate::gateway::{Answer, Gateway, Method};
@@ -34,7 +36,8 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
         HttpMethod::POST => Method::Post,
         HttpMethod::OPTIONS => return with_allow(empty(StatusCode::NO_CONTENT)),
         _ => {
-            let error = GraphQlError::new(codes::BAD_REQUEST, "send GraphQL requests by POST, or queries by GET");
+            let error =
+                GraphQlError::new(codes::BAD_REQUEST, "send GraphQL requests by POST, or queries by GET");
             return with_allow(refuse(StatusCode::METHOD_NOT_ALLOWED, Media::Json, error));
         }
     };
@@ -47,7 +50,11 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
         let length = parts.uri.path().len() + query.len() + 1;
         if length > limits.url_bytes {
             let message = format!("the URL has more than {} bytes: send the query by POST", limits.url_bytes);
-            return refuse(StatusCode::URI_TOO_LONG, Media::Json, GraphQlError::new(codes::URL_TOO_LONG, message));
+            return refuse(
+                StatusCode::URI_TOO_LONG,
+                Media::Json,
+                GraphQlError::new(codes::URL_TOO_LONG, message),
+            );
         }
     }
     let media = match media::wanted(&parts.headers) {

@@ -64,7 +64,8 @@ impl<'a> Introspection<'a> {
     }
 
     fn argument(&self, field: &ShapeField, name: &str) -> Option<Value> {
-        let literal: &Literal = field.arguments.iter().find(|(key, _)| key == name).map(|(_, value)| value)?;
+        let literal: &Literal =
+            field.arguments.iter().find(|(key, _)| key == name).map(|(_, value)| value)?;
         match literal {
             Literal::Variable(variable) => self.variables.get(variable).cloned(),
             literal => Some(plain(literal)),
@@ -159,9 +160,9 @@ impl<'a> Introspection<'a> {
         };
         match name {
             "description" => optional(self.schema.description.as_deref()),
-            "types" => Found::Many(
-                self.schema.types().iter().map(|def| About::Type(TypeView::Named(def))).collect(),
-            ),
+            "types" => {
+                Found::Many(self.schema.types().iter().map(|def| About::Type(TypeView::Named(def))).collect())
+            }
             "queryType" => root(Some(&self.schema.query)),
             "mutationType" => root(self.schema.mutation.as_deref()),
             "subscriptionType" => root(self.schema.subscription.as_deref()),
@@ -171,7 +172,8 @@ impl<'a> Introspection<'a> {
     }
 
     fn of_type(&self, def: &'a TypeDef, field: &ShapeField) -> Found<'a> {
-        let deprecated = self.argument(field, "includeDeprecated").and_then(|value| value.as_bool()).unwrap_or(false);
+        let deprecated =
+            self.argument(field, "includeDeprecated").and_then(|value| value.as_bool()).unwrap_or(false);
         let named = |names: &'a [String]| {
             let types = names.iter().filter_map(|name| self.schema.get(name));
             Found::Many(types.map(|def| About::Type(TypeView::Named(def))).collect())
@@ -185,7 +187,9 @@ impl<'a> Introspection<'a> {
             "fields" if has_fields => Found::Many(
                 def.fields
                     .iter()
-                    .filter(|field| !field.name.starts_with("__") && (deprecated || field.deprecated.is_none()))
+                    .filter(|field| {
+                        !field.name.starts_with("__") && (deprecated || field.deprecated.is_none())
+                    })
                     .map(About::Field)
                     .collect(),
             ),
@@ -205,7 +209,8 @@ impl<'a> Introspection<'a> {
     }
 
     fn inputs(&self, inputs: &'a [InputDef], field: &ShapeField) -> Vec<About<'a>> {
-        let deprecated = self.argument(field, "includeDeprecated").and_then(|value| value.as_bool()).unwrap_or(false);
+        let deprecated =
+            self.argument(field, "includeDeprecated").and_then(|value| value.as_bool()).unwrap_or(false);
         inputs.iter().filter(|input| deprecated || input.deprecated.is_none()).map(About::Input).collect()
     }
 

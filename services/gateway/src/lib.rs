@@ -10,19 +10,19 @@ mod engine;
 mod gateway;
 
 // A request, step by step.
-mod request;
+mod execute;
+mod introspection;
+mod json;
 mod limits;
 mod operation;
-mod schema;
-mod variables;
 mod plan;
 mod planner;
-mod shape;
-mod execute;
-mod json;
-mod store;
-mod introspection;
 mod project;
+mod request;
+mod schema;
+mod shape;
+mod store;
+mod variables;
 
 // What goes out, and to whom.
 pub mod cache_control;

@@ -132,7 +132,9 @@ pub(crate) fn fragments<'a>(
         .definitions
         .iter()
         .filter_map(|definition| match definition {
-            graphql_tools::parser::query::Definition::Fragment(fragment) => Some((fragment.name.as_str(), fragment)),
+            graphql_tools::parser::query::Definition::Fragment(fragment) => {
+                Some((fragment.name.as_str(), fragment))
+            }
             graphql_tools::parser::query::Definition::Operation(_) => None,
         })
         .collect()
@@ -205,13 +207,19 @@ fn too_deep(limits: &Limits) -> GraphQlError {
 }
 
 fn over(code: &str, what: &str, limit: usize) -> GraphQlError {
-    GraphQlError::new(code, format!("the document has more than {limit} {what}: ask for less, or in several requests"))
-        .with("limit", limit)
+    GraphQlError::new(
+        code,
+        format!("the document has more than {limit} {what}: ask for less, or in several requests"),
+    )
+    .with("limit", limit)
 }
 
 #[cfg(test)]
 mod tests {
-    use graphql_tools::parser::{parse_query, query::{Definition, OperationDefinition}};
+    use graphql_tools::parser::{
+        parse_query,
+        query::{Definition, OperationDefinition},
+    };
 
     use super::*;
 
@@ -237,7 +245,10 @@ mod tests {
         let deep = format!("{}a{}", "{a".repeat(200), "}".repeat(200));
         assert_eq!(text_code(&deep, Limits::default()).as_deref(), Some(codes::DEPTH_LIMIT));
         let values = format!("{{a(b:{}1{})}}", "[".repeat(200_000), "]".repeat(200_000));
-        assert_eq!(text_code(&values, Limits { tokens: usize::MAX, ..Limits::default() }).as_deref(), Some(codes::DEPTH_LIMIT));
+        assert_eq!(
+            text_code(&values, Limits { tokens: usize::MAX, ..Limits::default() }).as_deref(),
+            Some(codes::DEPTH_LIMIT)
+        );
         assert_eq!(text_code("{a{b{c}}}", Limits { depth: 3, ..Limits::default() }), None);
     }
 
@@ -263,7 +274,10 @@ mod tests {
         bomb.push_str(" fragment F40 on Q { a }");
         assert_eq!(document_code(&bomb, Limits::default()).as_deref(), Some(codes::FIELD_LIMIT));
         let deep = "{a{...F}} fragment F on Q {b{c{d}}}";
-        assert_eq!(document_code(deep, Limits { depth: 3, ..Limits::default() }).as_deref(), Some(codes::DEPTH_LIMIT));
+        assert_eq!(
+            document_code(deep, Limits { depth: 3, ..Limits::default() }).as_deref(),
+            Some(codes::DEPTH_LIMIT)
+        );
         assert_eq!(document_code(deep, Limits { depth: 4, ..Limits::default() }), None);
         let aliases = Limits { aliases: 1, ..Limits::default() };
         assert_eq!(document_code("{x:a y:a}", aliases).as_deref(), Some(codes::ALIAS_LIMIT));

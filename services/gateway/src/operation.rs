@@ -112,9 +112,7 @@ pub(crate) fn parse(
     limits: &Limits,
 ) -> Result<Operation, Vec<GraphQlError>> {
     limits::check_text(text, limits).map_err(|error| vec![error])?;
-    let document = parse_query::<String>(text)
-        .map_err(|error| vec![parse_error(&error)])?
-        .into_static();
+    let document = parse_query::<String>(text).map_err(|error| vec![parse_error(&error)])?.into_static();
     let operation = pick(&document, operation_name).map_err(|error| vec![error])?;
     let (kind, name, variables, selection_set) = parts(operation);
     limits::check_document(&document, selection_set, limits).map_err(|error| vec![error])?;
@@ -135,7 +133,8 @@ pub(crate) fn parse(
         }
     }
     if let Some(alias) = found.reserved_alias {
-        let message = format!("the alias {alias} starts with two underscores, which GraphQL keeps for itself");
+        let message =
+            format!("the alias {alias} starts with two underscores, which GraphQL keeps for itself");
         return Err(vec![GraphQlError::new(codes::VALIDATION_FAILED, message)]);
     }
     let errors = validator.errors(&document);
@@ -181,7 +180,8 @@ fn parse_error(error: &graphql_tools::parser::query::ParseError) -> GraphQlError
     let text = error.to_string();
     let details: Vec<&str> = text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).collect();
     let details = if details.is_empty() { text.clone() } else { details.join(", ") };
-    GraphQlError::new(codes::PARSE_FAILED, format!("the document does not parse: {details}")).at(at.line, at.column)
+    GraphQlError::new(codes::PARSE_FAILED, format!("the document does not parse: {details}"))
+        .at(at.line, at.column)
 }
 
 type Parts<'a> = (
@@ -291,14 +291,17 @@ impl Operation {
             OperationKind::Mutation => schema.mutation.as_ref(),
             OperationKind::Subscription => schema.subscription.as_ref(),
         }?;
-        let inliner = Inliner { fragments: limits::fragments(&self.document), conditions, schema, wants_type_name };
+        let inliner =
+            Inliner { fragments: limits::fragments(&self.document), conditions, schema, wants_type_name };
         let items = inliner.items(&self.selection_set, root, true);
         if items.is_empty() {
             return None;
         }
         let selection_set = SelectionSet { span: self.selection_set.span, items };
         let mut operation = self.document.definitions.iter().find_map(|definition| match definition {
-            Definition::Operation(operation) if parts(operation).1 == self.name.as_ref() => Some(operation.clone()),
+            Definition::Operation(operation) if parts(operation).1 == self.name.as_ref() => {
+                Some(operation.clone())
+            }
             _ => None,
         })?;
         match &mut operation {
@@ -345,12 +348,17 @@ impl Inliner<'_> {
                     }
                     let mut planned = field.clone();
                     planned.directives.clear();
-                    let ty = self.schema.get(parent).and_then(|def| def.field(&field.name)).map(|def| def.ty.name());
+                    let ty = self
+                        .schema
+                        .get(parent)
+                        .and_then(|def| def.field(&field.name))
+                        .map(|def| def.ty.name());
                     if let Some(ty) = ty
                         && self.schema.get(ty).is_some_and(crate::schema::TypeDef::is_composite)
                     {
                         planned.selection_set.items = self.items(&field.selection_set, ty, false);
-                        let abstract_type = self.schema.get(ty).is_some_and(crate::schema::TypeDef::is_abstract);
+                        let abstract_type =
+                            self.schema.get(ty).is_some_and(crate::schema::TypeDef::is_abstract);
                         let lacks_type_name = !planned.selection_set.items.iter().any(is_plain_type_name);
                         let wanted = abstract_type && (self.wants_type_name)(ty) && lacks_type_name;
                         if wanted || planned.selection_set.items.is_empty() {
@@ -384,7 +392,10 @@ impl Inliner<'_> {
                             position: spread.position,
                             type_condition: None,
                             directives: Vec::new(),
-                            selection_set: SelectionSet { span: fragment.selection_set.span, items: Vec::new() },
+                            selection_set: SelectionSet {
+                                span: fragment.selection_set.span,
+                                items: Vec::new(),
+                            },
                         };
                         items.push(inline(on, inner, &shell));
                     }
@@ -412,9 +423,11 @@ fn is_plain_type_name(selection: &Selection<'static, String>) -> bool {
     matches!(selection, Selection::Field(field) if field.name == "__typename" && field.alias.is_none())
 }
 
-fn type_name_field(like: &graphql_tools::parser::query::Field<'static, String>) -> Selection<'static, String> {
+fn type_name_field(
+    like: &graphql_tools::parser::query::Field<'static, String>,
+) -> Selection<'static, String> {
     let mut field = like.clone();
-    field.name = "__typename".to_owned();
+    "__typename".clone_into(&mut field.name);
     field.alias = None;
     field.arguments = Vec::new();
     field.directives = Vec::new();

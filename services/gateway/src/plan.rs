@@ -23,7 +23,11 @@ pub(crate) enum Step {
     /// All at once.
     Parallel(Vec<Step>),
     /// Depending on a boolean variable.
-    Condition { variable: String, then: Option<Box<Step>>, otherwise: Option<Box<Step>> },
+    Condition {
+        variable: String,
+        then: Option<Box<Step>>,
+        otherwise: Option<Box<Step>>,
+    },
 }
 
 /// One request to a subgraph.

@@ -16,9 +16,7 @@ use hive_router_query_planner::{
     graph::PlannerOverrideContext,
     planner::{
         Planner as HivePlanner, PlannerError, QueryPlannerOptions,
-        plan_nodes::{
-            FetchNodePathSegment, FetchRewrite, FlattenNodePath, FlattenNodePathSegment, PlanNode,
-        },
+        plan_nodes::{FetchNodePathSegment, FetchRewrite, FlattenNodePath, FlattenNodePathSegment, PlanNode},
     },
     state::supergraph_state::OperationKind,
     utils::cancellation::CancellationToken,

@@ -5,6 +5,7 @@
 
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::introspection::Introspection;
+use crate::schema::TypeDef;
 use crate::shape::{Composite, Leaf, Shape, ShapeField, ShapeValue, Wrap};
 use crate::store::{Node, ObjectId, Store};
 
@@ -76,7 +77,11 @@ impl<'a> Projector<'a> {
     fn type_name(&mut self, shape: &Shape, object: ObjectId) {
         // The shape of an interface stands for objects whose type is not known; what they say must do.
         let name = match self.store.type_name(object) {
-            Some(said) if self.introspection.schema.get(&shape.type_name).is_some_and(|def| def.is_abstract()) => said,
+            Some(said)
+                if self.introspection.schema.get(&shape.type_name).is_some_and(TypeDef::is_abstract) =>
+            {
+                said
+            }
             _ => &shape.type_name,
         };
         self.out.push(b'"');
@@ -84,7 +89,13 @@ impl<'a> Projector<'a> {
         self.out.push(b'"');
     }
 
-    fn value(&mut self, shape: &'a Shape, field: &'a ShapeField, wrap: &'a Wrap, node: Node) -> Result<(), Nulled> {
+    fn value(
+        &mut self,
+        shape: &'a Shape,
+        field: &'a ShapeField,
+        wrap: &'a Wrap,
+        node: Node,
+    ) -> Result<(), Nulled> {
         let start = self.out.len();
         let written = match (&wrap.items, node) {
             (_, Node::Null) => {
@@ -155,7 +166,13 @@ impl<'a> Projector<'a> {
         self.object(inner, object, false)
     }
 
-    fn leaf(&mut self, shape: &'a Shape, field: &'a ShapeField, leaf: &Leaf, node: Node) -> Result<(), Nulled> {
+    fn leaf(
+        &mut self,
+        shape: &'a Shape,
+        field: &'a ShapeField,
+        leaf: &Leaf,
+        node: Node,
+    ) -> Result<(), Nulled> {
         let (fits, wanted) = match leaf {
             Leaf::Any => (true, ""),
             Leaf::Int => (self.is_int(node), "an Int"),
@@ -185,14 +202,16 @@ impl<'a> Projector<'a> {
     fn is_int(&self, node: Node) -> bool {
         let Node::Number(span) = node else { return false };
         let text = std::str::from_utf8(self.store.text(span)).unwrap_or_default();
-        text.parse::<i32>().is_ok() || text.parse::<f64>().is_ok_and(|n| n.fract() == 0.0 && n.abs() < 2_147_483_648.0)
+        text.parse::<i32>().is_ok()
+            || text.parse::<f64>().is_ok_and(|n| n.fract() == 0.0 && n.abs() < 2_147_483_648.0)
     }
 
     fn report_null(&mut self, shape: &Shape, field: &ShapeField) {
         if self.is_explained() {
             return;
         }
-        let message = format!("no subgraph gave a value for {}.{}, which is never null", shape.type_name, field.name);
+        let message =
+            format!("no subgraph gave a value for {}.{}, which is never null", shape.type_name, field.name);
         self.report(codes::NULL_VALUE, message);
     }
 

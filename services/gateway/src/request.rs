@@ -115,7 +115,9 @@ mod tests {
     fn what_is_no_request_says_why() {
         let code = |body: &str| Request::from_json(body.as_bytes()).unwrap_err().code().to_owned();
         assert_eq!(code(" [{\"query\":\"{a}\"}]"), codes::BATCHING_NOT_SUPPORTED);
-        for body in ["", "1", "\"q\"", "{}", "{\"query\":1}", "{\"query\":\"{a}\",\"variables\":[]}", "{\"query\""] {
+        for body in
+            ["", "1", "\"q\"", "{}", "{\"query\":1}", "{\"query\":\"{a}\",\"variables\":[]}", "{\"query\""]
+        {
             assert_eq!(code(body), codes::BAD_REQUEST, "{body}");
         }
         assert_eq!(Request::from_url("variables={}").unwrap_err().code(), codes::BAD_REQUEST);

@@ -304,7 +304,8 @@ fn value_def(value: &EnumValue<'static, String>) -> ValueDef {
 fn deprecation(directives: &[Directive<'static, String>]) -> Option<String> {
     directives.iter().find(|directive| directive.name == "deprecated")?;
     Some(
-        directive_text(directives, "deprecated", "reason").unwrap_or_else(|| "No longer supported".to_owned()),
+        directive_text(directives, "deprecated", "reason")
+            .unwrap_or_else(|| "No longer supported".to_owned()),
     )
 }
 

@@ -94,7 +94,12 @@ impl From<&TypeRef> for Wrap {
 }
 
 /// Works out the form of an operation's answer.
-pub(crate) fn shape(operation: &Operation, conditions: &Conditions, schema: &Schema, root: &str) -> Arc<Shape> {
+pub(crate) fn shape(
+    operation: &Operation,
+    conditions: &Conditions,
+    schema: &Schema,
+    root: &str,
+) -> Arc<Shape> {
     let mut shaper = Shaper {
         schema,
         conditions,
@@ -187,9 +192,10 @@ impl<'a> Shaper<'a> {
 
     fn leaf(&mut self, def: &TypeDef) -> Leaf {
         if def.kind == Kind::Enum {
-            let values = self.enums.entry(def.name.clone()).or_insert_with(|| {
-                Arc::new(def.values.iter().map(|value| value.name.clone()).collect())
-            });
+            let values = self
+                .enums
+                .entry(def.name.clone())
+                .or_insert_with(|| Arc::new(def.values.iter().map(|value| value.name.clone()).collect()));
             return Leaf::Enum(Arc::clone(values));
         }
         match def.name.as_str() {
@@ -233,7 +239,9 @@ impl<'a> Shaper<'a> {
                     }
                 }
                 Selection::FragmentSpread(spread) => {
-                    let Some(fragment) = self.fragments.get(spread.fragment_name.as_str()).copied() else { continue };
+                    let Some(fragment) = self.fragments.get(spread.fragment_name.as_str()).copied() else {
+                        continue;
+                    };
                     let TypeCondition::On(on) = &fragment.type_condition;
                     if self.conditions.include(&spread.directives)
                         && self.schema.is_a(type_name, on)

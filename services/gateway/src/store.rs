@@ -182,7 +182,12 @@ impl Store {
     ///
     /// `is_object_type` tells whether a name is that of an object type: an object's `__typename` is never
     /// replaced by that of an interface, which an `@interfaceObject` subgraph answers with.
-    pub(crate) fn merge(&mut self, target: ObjectId, source: ObjectId, is_object_type: &dyn Fn(&str) -> bool) {
+    pub(crate) fn merge(
+        &mut self,
+        target: ObjectId,
+        source: ObjectId,
+        is_object_type: &dyn Fn(&str) -> bool,
+    ) {
         if target == source {
             return;
         }
@@ -219,8 +224,11 @@ impl Store {
             (Node::List(into), Node::List(from)) => {
                 for offset in 0..into.len.min(from.len) {
                     let at = (into.start + offset) as usize;
-                    let merged =
-                        self.merged(self.items[at], self.items[(from.start + offset) as usize], is_object_type);
+                    let merged = self.merged(
+                        self.items[at],
+                        self.items[(from.start + offset) as usize],
+                        is_object_type,
+                    );
                     self.items[at] = merged;
                 }
                 target

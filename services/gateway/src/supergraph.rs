@@ -130,7 +130,8 @@ fn check(document: &Document<'static, String>) -> Result<Vec<Graph>, SupergraphE
                 if let TypeDefinition::Enum(def) = definition
                     && def.name == "join__Graph"
                 {
-                    graphs = Some(def.values.iter().map(|value| (value.name.clone(), graph(value))).collect());
+                    graphs =
+                        Some(def.values.iter().map(|value| (value.name.clone(), graph(value))).collect());
                 }
             }
             Definition::DirectiveDefinition(_) => {}
@@ -152,7 +153,9 @@ fn check(document: &Document<'static, String>) -> Result<Vec<Graph>, SupergraphE
         let Definition::TypeDefinition(definition) = definition else { continue };
         let (name, directives, fields) = match definition {
             TypeDefinition::Object(object) => (&object.name, &object.directives, &object.fields),
-            TypeDefinition::Interface(interface) => (&interface.name, &interface.directives, &interface.fields),
+            TypeDefinition::Interface(interface) => {
+                (&interface.name, &interface.directives, &interface.fields)
+            }
             _ => continue,
         };
         has_query |= *name == query && !fields.is_empty();
@@ -176,8 +179,8 @@ fn check(document: &Document<'static, String>) -> Result<Vec<Graph>, SupergraphE
             for directive in field.directives.iter().filter(|directive| directive.name == "join__field") {
                 listed(directive, &place)?;
             }
-            let types =
-                std::iter::once(&field.field_type).chain(field.arguments.iter().map(|input| &input.value_type));
+            let types = std::iter::once(&field.field_type)
+                .chain(field.arguments.iter().map(|input| &input.value_type));
             for ty in types {
                 let ty = crate::schema::TypeRef::from(ty);
                 if !names.contains(ty.name()) {

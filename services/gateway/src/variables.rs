@@ -41,7 +41,8 @@ impl Variables {
                 }
                 Ok(None) => {}
                 Err(message) => errors.push(
-                    GraphQlError::new(codes::BAD_USER_INPUT, message).with("variable", variable.name.as_str()),
+                    GraphQlError::new(codes::BAD_USER_INPUT, message)
+                        .with("variable", variable.name.as_str()),
                 ),
             }
         }
@@ -63,7 +64,8 @@ impl Variables {
 
     /// What `@skip` and `@include` ask for.
     pub(crate) fn conditions(&self, operation: &Operation) -> Conditions {
-        let value = |name: &String| (name.clone(), self.get(name).and_then(Value::as_bool).unwrap_or_default());
+        let value =
+            |name: &String| (name.clone(), self.get(name).and_then(Value::as_bool).unwrap_or_default());
         Conditions(operation.condition_variables.iter().map(value).collect())
     }
 }
@@ -82,7 +84,9 @@ fn coerce(value: &Value, ty: &TypeRef, schema: &Schema, place: &str) -> Result<V
             .map(Value::Array),
         (TypeRef::List(inner), single) => Ok(Value::Array(vec![coerce(single, inner, schema, place)?])),
         (TypeRef::Named(name), value) => {
-            let Some(def) = schema.get(name) else { return Err(format!("{place} has the unknown type {name}")) };
+            let Some(def) = schema.get(name) else {
+                return Err(format!("{place} has the unknown type {name}"));
+            };
             named(value, def, schema, place)
         }
     }
@@ -92,7 +96,8 @@ fn named(value: &Value, def: &TypeDef, schema: &Schema, place: &str) -> Result<V
     let wrong = || Err(format!("{place} is {}, but its type is {}", shown(value), def.name));
     match def.kind {
         Kind::Scalar => match (def.name.as_str(), value) {
-            ("Int", Value::Number(number)) => match whole(number).and_then(|whole| i32::try_from(whole).ok()) {
+            ("Int", Value::Number(number)) => match whole(number).and_then(|whole| i32::try_from(whole).ok())
+            {
                 Some(whole) => Ok(Value::from(whole)),
                 None => Err(format!("{place} is {number}, but an Int is a whole number of 32 bits")),
             },
@@ -100,9 +105,9 @@ fn named(value: &Value, def: &TypeDef, schema: &Schema, place: &str) -> Result<V
                 Some(whole) => Ok(Value::from(whole.to_string())),
                 None => wrong(),
             },
-            ("Float", Value::Number(_)) | ("String" | "ID", Value::String(_)) | ("Boolean", Value::Bool(_)) => {
-                Ok(value.clone())
-            }
+            ("Float", Value::Number(_))
+            | ("String" | "ID", Value::String(_))
+            | ("Boolean", Value::Bool(_)) => Ok(value.clone()),
             ("Int" | "Float" | "String" | "ID" | "Boolean", _) => wrong(),
             _ => Ok(value.clone()),
         },
@@ -115,7 +120,8 @@ fn named(value: &Value, def: &TypeDef, schema: &Schema, place: &str) -> Result<V
         },
         Kind::InputObject => {
             let Value::Object(fields) = value else { return wrong() };
-            object(fields, def, place, |field, value, place| coerce(value, &field.ty, schema, place), schema)
+            let fields: Vec<(&str, &Value)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            object(&fields, def, place, |field, value, place| coerce(value, &field.ty, schema, place), schema)
         }
         Kind::Object | Kind::Interface | Kind::Union => wrong(),
     }
@@ -123,14 +129,15 @@ fn named(value: &Value, def: &TypeDef, schema: &Schema, place: &str) -> Result<V
 
 /// Checks the fields of an input object, whether they stand in JSON or in the document.
 fn object<V>(
-    fields: impl IntoPairs<V>,
+    fields: &[(&str, &V)],
     def: &TypeDef,
     place: &str,
     coerce_field: impl Fn(&InputDef, &V, &str) -> Result<Value, String>,
     schema: &Schema,
 ) -> Result<Value, String> {
-    let fields = fields.pairs();
-    if let Some((unknown, _)) = fields.iter().find(|(name, _)| !def.inputs.iter().any(|input| input.name == *name)) {
+    if let Some((unknown, _)) =
+        fields.iter().find(|(name, _)| !def.inputs.iter().any(|input| input.name == *name))
+    {
         return Err(format!("{place} has the field {unknown}, which {} does not have", def.name));
     }
     let mut out = Map::new();
@@ -156,23 +163,6 @@ fn object<V>(
     Ok(Value::Object(out))
 }
 
-/// Lets one function check both forms of an input object.
-trait IntoPairs<V> {
-    fn pairs(&self) -> Vec<(&str, &V)>;
-}
-
-impl IntoPairs<Value> for &Map<String, Value> {
-    fn pairs(&self) -> Vec<(&str, &Value)> {
-        self.iter().map(|(name, value)| (name.as_str(), value)).collect()
-    }
-}
-
-impl IntoPairs<Literal> for &std::collections::BTreeMap<String, Literal> {
-    fn pairs(&self) -> Vec<(&str, &Literal)> {
-        self.iter().map(|(name, value)| (name.as_str(), value)).collect()
-    }
-}
-
 /// Turns a literal without variables into JSON by its type.
 pub(crate) fn literal(value: &Literal, ty: &TypeRef, schema: &Schema, place: &str) -> Result<Value, String> {
     match (ty, value) {
@@ -190,8 +180,15 @@ pub(crate) fn literal(value: &Literal, ty: &TypeRef, schema: &Schema, place: &st
                 let AstValue::Object(fields) = value else {
                     return Err(format!("{place} must be an object: its type is {name}"));
                 };
-                let fields: std::collections::BTreeMap<String, Literal> = fields.iter().cloned().collect();
-                object(&fields, def, place, |field, value, place| literal(value, &field.ty, schema, place), schema)
+                let fields: Vec<(&str, &Literal)> =
+                    fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+                object(
+                    &fields,
+                    def,
+                    place,
+                    |field, value, place| literal(value, &field.ty, schema, place),
+                    schema,
+                )
             }
             _ => Ok(plain(value)),
         },

@@ -25,12 +25,15 @@ fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
 
 async fn run(case: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(case);
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
     let parts: Vec<(String, String, Value)> = files(&folder, ".graphql")
         .into_iter()
         .map(|(name, path)| {
             let data = read(&folder.join(format!("{name}.json")));
-            let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{case}/{name}.json: {error}"));
+            let data =
+                serde_json::from_str(&data).unwrap_or_else(|error| panic!("{case}/{name}.json: {error}"));
             (name, read(&path), data)
         })
         .collect();
@@ -90,5 +93,19 @@ macro_rules! cases {
 }
 
 cases! {
+    aliases
+    errors
+    inaccessible
+    interface_object
+    interfaces
     key
+    mutations
+    nested
+    null_keys
+    override_field
+    provides
+    requires
+    shareable
+    skip_include
+    unions
 }

@@ -17,11 +17,14 @@ use tracing_subscriber::EnvFilter;
 /// Reads a supergraph that was composed before, or composes one from the subgraphs' schemas, and answers
 /// GraphQL requests on /graphql by asking the subgraphs over HTTP.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   gateway --supergraph supergraph.graphql
   gateway --supergraph supergraph.graphql --subgraph pricing=http://127.0.0.1:4101/graphql
-  gateway --schema catalogue=catalogue.graphql --subgraph catalogue=http://127.0.0.1:4100/graphql")]
+  gateway --schema catalogue=catalogue.graphql --subgraph catalogue=http://127.0.0.1:4100/graphql"
+)]
 struct Arguments {
     /// The supergraph, in the join specification's SDL.
     #[arg(long, value_name = "FILE", required_unless_present = "schema", conflicts_with = "schema")]
@@ -58,7 +61,9 @@ struct Arguments {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("write it as name=value".to_owned()),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn apply(
     outcome: &mut Outcome,
     fetch: &Fetch,
     targets: Targets,
-    response: SubgraphResponse,
+    response: &SubgraphResponse,
     schema: &Schema,
 ) {
     let policy = if response.status.is_success() && !fetch.is_mutation {
@@ -35,9 +35,9 @@ pub(super) fn apply(
         CachePolicy::NO_STORE
     };
     outcome.cache = outcome.cache.merge(policy);
-    let (data, errors) = match read(&mut outcome.store, &response) {
+    let (data, errors) = match read(&mut outcome.store, response) {
         Ok(answer) => answer,
-        Err(reason) => return refuse(outcome, fetch, &response, &reason),
+        Err(reason) => return refuse(outcome, fetch, response, &reason),
     };
     if !errors.is_empty() {
         outcome.cache = CachePolicy::NO_STORE;
@@ -48,24 +48,28 @@ pub(super) fn apply(
     outcome.errors.extend(reported);
     let Some(data) = data else {
         if !has_errors {
-            refuse(outcome, fetch, &response, "it has neither data nor errors");
+            refuse(outcome, fetch, response, "it has neither data nor errors");
         }
         return;
     };
-    let is_object = |name: &str| schema.get(name).is_none_or(|def| !matches!(def.kind, Kind::Interface | Kind::Union));
+    let is_object =
+        |name: &str| schema.get(name).is_none_or(|def| !matches!(def.kind, Kind::Interface | Kind::Union));
     match (&fetch.target, targets) {
         (Target::Objects { output, .. }, Targets::Objects(objects)) => {
             rename(&mut outcome.store, Node::Object(data), output);
             let last = objects.len() - 1;
             for (index, object) in objects.into_iter().enumerate() {
-                let mine = if index == last { Node::Object(data) } else { outcome.store.copied(Node::Object(data)) };
+                let mine =
+                    if index == last { Node::Object(data) } else { outcome.store.copied(Node::Object(data)) };
                 if let Node::Object(mine) = mine {
                     outcome.store.merge(object, mine, &is_object);
                 }
             }
         }
         (Target::Entities(groups), Targets::Entities { representations, of_group }) => {
-            for (group, representations) in groups.iter().zip(of_group).map(|(group, at)| (group, &representations[at])) {
+            for (group, representations) in
+                groups.iter().zip(of_group).map(|(group, at)| (group, &representations[at]))
+            {
                 if representations.is_empty() {
                     continue;
                 }
@@ -76,9 +80,12 @@ pub(super) fn apply(
                     _ => Vec::new(),
                 };
                 if items.len() != representations.len() {
-                    let reason =
-                        format!("it has {} entities where {} were asked for", items.len(), representations.len());
-                    return refuse(outcome, fetch, &response, &reason);
+                    let reason = format!(
+                        "it has {} entities where {} were asked for",
+                        items.len(),
+                        representations.len()
+                    );
+                    return refuse(outcome, fetch, response, &reason);
                 }
                 for item in &items {
                     rename(&mut outcome.store, *item, &group.output);
@@ -88,7 +95,11 @@ pub(super) fn apply(
                     // A second object of the same entity gets a copy: what is merged into one must not show
                     // in the other.
                     let item = items[*index];
-                    let mine = if std::mem::replace(&mut used[*index], true) { outcome.store.copied(item) } else { item };
+                    let mine = if std::mem::replace(&mut used[*index], true) {
+                        outcome.store.copied(item)
+                    } else {
+                        item
+                    };
                     if let Node::Object(mine) = mine {
                         outcome.store.merge(*object, mine, &is_object);
                     }
@@ -142,16 +153,22 @@ fn refuse(outcome: &mut Outcome, fetch: &Fetch, response: &SubgraphResponse, rea
         let message = format!("{subgraph} answered with the HTTP status {}", response.status.as_u16());
         GraphQlError::new(codes::SUBGRAPH_HTTP_ERROR, message).with("status", response.status.as_u16())
     };
-    report_failure(outcome, fetch, error.with("serviceName", subgraph));
+    report_failure(outcome, fetch, &error.with("serviceName", subgraph));
 }
 
 /// Turns a subgraph's error into one for each place in the client's answer that it is about.
-fn translated(outcome: &Outcome, fetch: &Fetch, targets: &Targets, error: SubgraphError) -> Vec<GraphQlError> {
+fn translated(
+    outcome: &Outcome,
+    fetch: &Fetch,
+    targets: &Targets,
+    error: SubgraphError,
+) -> Vec<GraphQlError> {
     let mut extensions = error.extensions.unwrap_or_default();
     extensions.entry("code").or_insert_with(|| Value::from(codes::DOWNSTREAM_SERVICE_ERROR));
     extensions.insert("serviceName".to_owned(), Value::from(fetch.subgraph.as_str()));
-    let message = error.message.unwrap_or_else(|| "the subgraph reported an error without a message".to_owned());
-    let base = GraphQlError { message, locations: Vec::new(), path: None, extensions };
+    let message =
+        error.message.unwrap_or_else(|| "the subgraph reported an error without a message".to_owned());
+    let base = GraphQlError { message, locations: Vec::new(), path: None, extensions: Box::new(extensions) };
     let path: Vec<PathSegment> = error.path.unwrap_or_default().into_iter().map_while(segment).collect();
     let mut places: Vec<Vec<PathSegment>> = Vec::new();
     match (&fetch.target, targets) {
@@ -188,8 +205,9 @@ fn translated(outcome: &Outcome, fetch: &Fetch, targets: &Targets, error: Subgra
     if !places.is_empty() {
         return places.into_iter().map(|place| base.clone().at_path(place)).collect();
     }
-    let mut about_all = Outcome { store: Store::default(), root: outcome.root, errors: Vec::new(), cache: outcome.cache };
-    report_failure(&mut about_all, fetch, base);
+    let mut about_all =
+        Outcome { store: Store::default(), root: outcome.root, errors: Vec::new(), cache: outcome.cache };
+    report_failure(&mut about_all, fetch, &base);
     about_all.errors
 }
 
@@ -206,8 +224,8 @@ fn named_for_client(path: &[PathSegment], renames: &[KeyRename]) -> Vec<PathSegm
     path.iter()
         .map(|segment| match segment {
             PathSegment::Key(key) => {
-                let renamed = renames.iter().find(|rename| rename.from == *key).map(|rename| &rename.to);
-                PathSegment::Key(renamed.unwrap_or(key).clone())
+                let shown = renames.iter().find(|rename| rename.from == *key).map(|rename| &rename.to);
+                PathSegment::Key(shown.unwrap_or(key).clone())
             }
             PathSegment::Index(index) => PathSegment::Index(*index),
         })
@@ -233,10 +251,10 @@ fn rename_at(store: &mut Store, node: Node, path: &[PathStep], from: &str, to: &
                 rename_at(store, value, &path[1..], from, to);
             }
         }
-        (Node::Object(object), Some(PathStep::OfType(types))) => {
-            if store.type_name(object).is_none_or(|name| types.contains(name)) {
-                rename_at(store, node, &path[1..], from, to);
-            }
+        (Node::Object(object), Some(PathStep::OfType(types)))
+            if store.type_name(object).is_none_or(|name| types.contains(name)) =>
+        {
+            rename_at(store, node, &path[1..], from, to);
         }
         _ => {}
     }

@@ -30,10 +30,10 @@ fn walk(store: &Store, node: Node, path: &[PathStep], found: &mut impl FnMut(Obj
                 walk(store, value, &path[1..], found);
             }
         }
-        (Node::Object(object), Some(PathStep::OfType(types))) => {
-            if store.type_name(object).is_some_and(|name| types.contains(name)) {
-                walk(store, node, &path[1..], found);
-            }
+        (Node::Object(object), Some(PathStep::OfType(types)))
+            if store.type_name(object).is_some_and(|name| types.contains(name)) =>
+        {
+            walk(store, node, &path[1..], found);
         }
         _ => {}
     }
@@ -75,10 +75,10 @@ fn walk_with_path(
                 way.pop();
             }
         }
-        (Node::Object(object), Some(PathStep::OfType(types))) => {
-            if store.type_name(object).is_some_and(|name| types.contains(name)) {
-                walk_with_path(store, node, &path[1..], way, found);
-            }
+        (Node::Object(object), Some(PathStep::OfType(types)))
+            if store.type_name(object).is_some_and(|name| types.contains(name)) =>
+        {
+            walk_with_path(store, node, &path[1..], way, found);
         }
         _ => {}
     }
@@ -215,7 +215,8 @@ impl<'a> Writer<'a> {
 
     fn rewritten(&self, type_name: Node) -> Option<&str> {
         let name = self.store.name(type_name)?;
-        let applies = |rewrite: &&TypeNameRewrite| rewrite.types.as_ref().is_none_or(|types| types.contains(name));
+        let applies =
+            |rewrite: &&TypeNameRewrite| rewrite.types.as_ref().is_none_or(|types| types.contains(name));
         self.rewrites.iter().find(applies).map(|rewrite| rewrite.name.as_str())
     }
 }

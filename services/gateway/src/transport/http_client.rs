@@ -23,7 +23,7 @@ impl HttpTransport {
     pub fn new() -> Result<Self, TransportError> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -95,7 +95,11 @@ impl Transport for HttpTransport {
             }
         }
         let body = first.unwrap_or_else(|| body.freeze());
-        Ok(SubgraphResponse { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
+        Ok(SubgraphResponse {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use gateway::transport::{Handler, InProcess};
 use gateway::{Answer, Config, Gateway, Method, Request, Subgraph, compose};
-use graphql_tools::parser::query::{Definition, FragmentDefinition, OperationDefinition, Selection, SelectionSet};
+use graphql_tools::parser::query::{
+    Definition, FragmentDefinition, OperationDefinition, Selection, SelectionSet,
+};
 use graphql_tools::parser::query::{TypeCondition, Value as Literal};
 use graphql_tools::parser::schema::{Definition as SchemaDefinition, TypeDefinition, TypeExtension};
 use graphql_tools::parser::{parse_query, parse_schema};
@@ -47,7 +49,8 @@ impl DataSubgraph {
     pub fn new(name: &str, sdl: &str, data: Value, log: Log) -> Self {
         let mut possible: HashMap<String, Vec<String>> = HashMap::new();
         // The parser knows no `extend schema`; every schema here has it in a paragraph of its own.
-        let types = if sdl.starts_with("extend schema") { sdl.split_once("\n\n").expect("types").1 } else { sdl };
+        let types =
+            if sdl.starts_with("extend schema") { sdl.split_once("\n\n").expect("types").1 } else { sdl };
         for definition in parse_schema::<String>(types).expect("a schema").definitions {
             let (name, interfaces) = match definition {
                 SchemaDefinition::TypeDefinition(TypeDefinition::Object(object)) => {
@@ -81,7 +84,7 @@ impl DataSubgraph {
     fn answer(&self, body: &[u8]) -> Response<Bytes> {
         let body: Value = serde_json::from_slice(body).expect("the gateway sends JSON");
         let query = body["query"].as_str().expect("a query").to_owned();
-        self.log.lock().unwrap().push((self.name.clone(), query.clone(), body["variables"].clone()));
+        self.log.lock().expect("the log").push((self.name.clone(), query.clone(), body["variables"].clone()));
         let document = parse_query::<String>(&query).expect("the gateway sends GraphQL").into_static();
         let mut fragments = HashMap::new();
         let mut operation = None;
@@ -147,7 +150,7 @@ impl DataSubgraph {
                     let arguments: BTreeMap<&str, Value> = field
                         .arguments
                         .iter()
-                        .map(|(name, value)| (name.as_str(), self.literal(value, asked)))
+                        .map(|(name, value)| (name.as_str(), literal(value, asked)))
                         .collect();
                     let value = if field.name == "_entities" {
                         let all = arguments["representations"].as_array().expect("representations").clone();
@@ -205,7 +208,9 @@ impl DataSubgraph {
             return from.split('.').fold(representation, |value, key| &value[key]).clone();
         }
         if let Some(message) = value.get("$error") {
-            asked.errors.push(json!({"message": message, "path": path.clone(), "extensions": {"code": "BROKEN"}}));
+            asked
+                .errors
+                .push(json!({"message": message, "path": path.clone(), "extensions": {"code": "BROKEN"}}));
             return Value::Null;
         }
         match value {
@@ -233,7 +238,8 @@ impl DataSubgraph {
             let keys = entity["$key"].as_array().cloned().unwrap_or_else(|| vec![json!("id")]);
             keys.iter().any(|key| {
                 key.as_str().expect("a key").split(' ').all(|path| {
-                    let at = |value: &Value| path.split('.').fold(value.clone(), |value, key| value[key].clone());
+                    let at =
+                        |value: &Value| path.split('.').fold(value.clone(), |value, key| value[key].clone());
                     !at(entity).is_null() && at(entity) == at(representation)
                 })
             })
@@ -247,22 +253,23 @@ impl DataSubgraph {
 
     fn is_a(&self, object: &Value, name: &str) -> bool {
         let Some(own) = object["__typename"].as_str() else { return true };
-        own == name || self.possible.get(name).is_some_and(|names| names.iter().any(|possible| possible == own))
+        own == name
+            || self.possible.get(name).is_some_and(|names| names.iter().any(|possible| possible == own))
     }
+}
 
-    fn literal(&self, value: &Literal<'static, String>, asked: &Asked<'_>) -> Value {
-        match value {
-            Literal::Variable(name) => asked.variables[name.as_str()].clone(),
-            Literal::Int(number) => json!(number.as_i64()),
-            Literal::Float(number) => json!(number),
-            Literal::String(text) | Literal::Enum(text) => json!(text),
-            Literal::Boolean(value) => json!(value),
-            Literal::Null => Value::Null,
-            Literal::List(items) => items.iter().map(|item| self.literal(item, asked)).collect(),
-            Literal::Object(fields) => {
-                Value::Object(fields.iter().map(|(name, value)| (name.clone(), self.literal(value, asked))).collect())
-            }
-        }
+fn literal(value: &Literal<'static, String>, asked: &Asked<'_>) -> Value {
+    match value {
+        Literal::Variable(name) => asked.variables[name.as_str()].clone(),
+        Literal::Int(number) => json!(number.as_i64()),
+        Literal::Float(number) => json!(number),
+        Literal::String(text) | Literal::Enum(text) => json!(text),
+        Literal::Boolean(value) => json!(value),
+        Literal::Null => Value::Null,
+        Literal::List(items) => items.iter().map(|item| literal(item, asked)).collect(),
+        Literal::Object(fields) => Value::Object(
+            fields.iter().map(|(name, value)| (name.clone(), literal(value, asked))).collect(),
+        ),
     }
 }
 
@@ -287,7 +294,9 @@ pub fn gateway_of(subgraphs: &[(&str, &str, Value)], config: Config) -> (Gateway
     let log = Log::default();
     let transport: InProcess = subgraphs
         .iter()
-        .map(|(name, sdl, data)| (*name, DataSubgraph::new(name, sdl, data.clone(), Arc::clone(&log)).handler()))
+        .map(|(name, sdl, data)| {
+            (*name, DataSubgraph::new(name, sdl, data.clone(), Arc::clone(&log)).handler())
+        })
         .collect();
     (gateway_with(subgraphs, Arc::new(transport), config), log)
 }
@@ -300,7 +309,11 @@ pub fn gateway_with(
 ) -> Gateway {
     let schemas: Vec<Subgraph> = subgraphs
         .iter()
-        .map(|(name, sdl, _)| Subgraph { name: (*name).to_owned(), url: String::new(), sdl: (*sdl).to_owned() })
+        .map(|(name, sdl, _)| Subgraph {
+            name: (*name).to_owned(),
+            url: String::new(),
+            sdl: (*sdl).to_owned(),
+        })
         .collect();
     let supergraph = compose(&schemas).unwrap_or_else(|error| panic!("does not compose: {error}"));
     Gateway::new(supergraph, transport, config).unwrap_or_else(|error| panic!("can't be served: {error}"))
