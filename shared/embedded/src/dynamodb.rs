@@ -172,6 +172,32 @@ impl DynamoDb {
         self.engine.streams.pending(table)
     }
 
+    /// Whether no stream of any table holds records that nobody has acknowledged.
+    pub fn streams_are_idle(&self) -> Result<bool, StreamError> {
+        for table in self.engine.streams.tables() {
+            if self.engine.streams.pending(&table)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until no stream of any table holds records that nobody has acknowledged.
+    pub async fn streams_idle(&self) -> Result<(), StreamError> {
+        let mut acknowledgements = self.engine.streams.acknowledgements();
+        while !self.streams_are_idle()? {
+            if acknowledgements.changed().await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rises with every write and every acknowledgement: two equal numbers mean that nothing has happened in between.
+    pub fn activity(&self) -> u64 {
+        self.engine.streams.activity()
+    }
+
     /// Tells when records were written to a table's stream. Subscribe, then read what there is, then wait.
     pub fn stream_changes(&self, table: &str) -> StreamChanges {
         self.engine.streams.subscribe(table)

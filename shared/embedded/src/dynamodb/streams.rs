@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -123,6 +124,8 @@ pub(super) struct Streams {
     connection: Mutex<Connection>,
     by_table: RwLock<HashMap<String, Stream>>,
     changes: RwLock<HashMap<String, watch::Sender<u64>>>,
+    acknowledgements: watch::Sender<u64>,
+    activity: AtomicU64,
 }
 
 impl Streams {
@@ -140,6 +143,8 @@ impl Streams {
             connection: Mutex::new(connection),
             by_table: RwLock::default(),
             changes: RwLock::default(),
+            acknowledgements: watch::channel(0).0,
+            activity: AtomicU64::new(0),
         };
         streams.follow_schema()?;
         Ok(streams)
@@ -247,7 +252,10 @@ impl Streams {
             .prepare_cached(TRIM)
             .and_then(|mut trim| trim.execute(params![table, last]))
             .map_err(failed("acknowledge"))?;
-        transaction.commit().map_err(failed("acknowledge"))
+        transaction.commit().map_err(failed("acknowledge"))?;
+        self.activity.fetch_add(1, Ordering::SeqCst);
+        self.acknowledgements.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     pub(super) fn pending(&self, table: &str) -> Result<bool, StreamError> {
@@ -259,6 +267,14 @@ impl Streams {
         Ok(newest.is_some_and(|newest| newest > 0) && newest > Some(acknowledged(&connection, table)?))
     }
 
+    pub(super) fn acknowledgements(&self) -> watch::Receiver<u64> {
+        self.acknowledgements.subscribe()
+    }
+
+    pub(super) fn activity(&self) -> u64 {
+        self.activity.load(Ordering::SeqCst)
+    }
+
     pub(super) fn subscribe(&self, table: &str) -> StreamChanges {
         let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
         let sender = changes.entry(table.to_owned()).or_insert_with(|| watch::channel(0).0);
@@ -267,6 +283,7 @@ impl Streams {
 
     /// Wakes who waits for this table's stream.
     pub(super) fn announce(&self, table: &str) {
+        self.activity.fetch_add(1, Ordering::SeqCst);
         let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = changes.get(table) {
             sender.send_modify(|count| *count += 1);
@@ -274,6 +291,7 @@ impl Streams {
     }
 
     pub(super) fn announce_all(&self) {
+        self.activity.fetch_add(1, Ordering::SeqCst);
         for sender in self.changes.read().unwrap_or_else(PoisonError::into_inner).values() {
             sender.send_modify(|count| *count += 1);
         }
