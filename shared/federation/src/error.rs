@@ -37,6 +37,9 @@ impl UserError {
     }
 }
 
+/// The longest message a client gets, in bytes: the parser's quote the line they are about, which may be the query.
+const MAX_MESSAGE: usize = 1_000;
+
 /// The code of what is ours.
 pub(crate) const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 
@@ -82,6 +85,10 @@ pub(crate) fn for_client(mut error: ServerError, correlation_id: &str, executed:
         error.message = format!("something went wrong on our side; ask about {correlation_id}");
     }
     extensions.set("code", code);
+    if error.message.len() > MAX_MESSAGE {
+        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
+        error.message.push('…');
+    }
     ServerError { source: None, extensions: Some(extensions), ..error }
 }
 

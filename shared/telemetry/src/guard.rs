@@ -193,7 +193,7 @@ mod tests {
         let dispatch = subscriber(&config, &sink, Some(&provider), &mut Vec::new());
         let guard = Guard { provider: Some(provider), sink, flushing: Arc::default() };
         tracing::dispatcher::with_default(&dispatch, || {
-            drop(crate::span::invocation("role", "r", "c", None))
+            drop(crate::span::invocation("role", "r", "c", None));
         });
         // Were it to wait for the exporter, this would never end.
         assert!(!guard.flush(Duration::from_millis(1)));

@@ -1,5 +1,7 @@
 //! What a whole process writes: the test runs itself again with other settings and reads its output.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::{Command, Output};
 use std::time::Duration;
 use telemetry::metrics::{self, BatchMetrics};
