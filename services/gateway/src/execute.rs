@@ -12,6 +12,7 @@ use http::HeaderMap;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
+use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
@@ -229,7 +230,7 @@ fn report_failure(outcome: &mut Outcome, fetch: &Fetch, error: &GraphQlError) {
             .iter()
             .take_while(|step| !matches!(step, PathStep::Each))
             .filter_map(|step| match step {
-                PathStep::Field(key) => Some(PathSegment::Key(key.clone())),
+                PathStep::Field(key) => Some(PathSegment::Key(alias::towards_client(key).to_owned())),
                 PathStep::Each | PathStep::OfType(_) => None,
             })
             .collect();

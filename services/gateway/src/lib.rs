@@ -10,6 +10,7 @@ mod engine;
 mod gateway;
 
 // A request, step by step.
+mod alias;
 mod execute;
 mod introspection;
 mod json;

@@ -16,6 +16,7 @@ use graphql_tools::validation::{
     validate::{ValidationPlan, validate},
 };
 
+use crate::alias;
 use crate::config::Limits;
 use crate::error::{GraphQlError, codes};
 use crate::limits;
@@ -348,6 +349,14 @@ impl Inliner<'_> {
                     }
                     let mut planned = field.clone();
                     planned.directives.clear();
+                    planned.alias = alias::towards_subgraphs(field, self.schema);
+                    if planned.name == "__typename" {
+                        // The gateway reads types under their own name.
+                        planned.alias = None;
+                        if items.iter().any(is_plain_type_name) {
+                            continue;
+                        }
+                    }
                     let ty = self
                         .schema
                         .get(parent)

@@ -65,7 +65,7 @@ impl<'a> Projector<'a> {
                 continue;
             }
             self.path.push(Step::Key(&field.key));
-            let node = self.store.get(object, &field.key).unwrap_or(Node::Null);
+            let node = self.store.get(object, &field.source).unwrap_or(Node::Null);
             let written = self.value(shape, field, &field.wrap, node);
             self.path.pop();
             written?;

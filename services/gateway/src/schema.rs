@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use graphql_tools::parser::{
     query::{Directive, Value as AstValue},
-    schema::{Definition, Document, EnumValue, Field, InputValue, Type, TypeDefinition},
+    schema::{Definition, DirectiveDefinition, Document, EnumValue, Field, InputValue, Type, TypeDefinition},
 };
 
 /// A literal of the schema or of a client's document.
@@ -88,6 +88,7 @@ pub(crate) struct DirectiveDef {
 pub(crate) struct Schema {
     types: Vec<TypeDef>,
     by_name: HashMap<String, usize>,
+    field_names: HashSet<String>,
     pub(crate) query: String,
     pub(crate) mutation: Option<String>,
     pub(crate) subscription: Option<String>,
@@ -156,7 +157,7 @@ impl Schema {
                     name: directive.name.clone(),
                     description: directive.description.clone(),
                     arguments: directive.arguments.iter().map(input_def).collect(),
-                    locations: directive.locations.iter().map(|at| at.as_str().to_owned()).collect(),
+                    locations: locations(directive),
                     repeatable: directive.repeatable,
                 }),
                 Definition::SchemaDefinition(schema) => {
@@ -187,6 +188,7 @@ impl Schema {
             query: roots.0.unwrap_or_else(|| "Query".to_owned()),
             mutation: roots.1.or_else(|| named("Mutation")),
             subscription: roots.2.or_else(|| named("Subscription")),
+            field_names: types.iter().flat_map(|def| &def.fields).map(|field| field.name.clone()).collect(),
             types,
             by_name,
             description: None,
@@ -200,6 +202,11 @@ impl Schema {
 
     pub(crate) fn get(&self, name: &str) -> Option<&TypeDef> {
         self.by_name.get(name).map(|index| &self.types[*index])
+    }
+
+    /// Whether some type has a field of that name.
+    pub(crate) fn is_field_name(&self, name: &str) -> bool {
+        self.field_names.contains(name)
     }
 
     /// Whether an object type, or an interface standing for one, counts as `condition`.
@@ -228,6 +235,16 @@ pub(crate) fn possible_types(document: &Document<'static, String>) -> HashMap<St
         }
     }
     possible
+}
+
+/// Where a directive may stand. Of the specification's own, the planner's schema has two wrong.
+fn locations(directive: &DirectiveDefinition<'static, String>) -> Vec<String> {
+    let known: &[&str] = match directive.name.as_str() {
+        "deprecated" => &["FIELD_DEFINITION", "ARGUMENT_DEFINITION", "INPUT_FIELD_DEFINITION", "ENUM_VALUE"],
+        "oneOf" => &["INPUT_OBJECT"],
+        _ => return directive.locations.iter().map(|at| at.as_str().to_owned()).collect(),
+    };
+    known.iter().map(|&name| name.to_owned()).collect()
 }
 
 fn type_def(definition: &TypeDefinition<'static, String>) -> TypeDef {

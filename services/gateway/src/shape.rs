@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use graphql_tools::parser::query::{Field, FragmentDefinition, Selection, SelectionSet, TypeCondition};
 
+use crate::alias;
 use crate::limits;
 use crate::operation::{Conditions, Operation};
 use crate::schema::{Kind, Literal, Schema, TypeDef, TypeRef};
@@ -22,6 +23,8 @@ pub(crate) struct Shape {
 pub(crate) struct ShapeField {
     /// The response key.
     pub(crate) key: String,
+    /// The key in the subgraphs' answers.
+    pub(crate) source: String,
     /// `"key":`, as written.
     pub(crate) prefix: Vec<u8>,
     /// The field's name in the schema.
@@ -151,9 +154,11 @@ impl<'a> Shaper<'a> {
     fn field(&mut self, parent: Option<&TypeDef>, group: Group<'a>) -> Option<ShapeField> {
         let Group { field, sets } = group;
         let key = field.alias.as_ref().unwrap_or(&field.name).clone();
+        let source = alias::towards_subgraphs(field, self.schema).unwrap_or_else(|| field.name.clone());
         let prefix = format!("\"{key}\":").into_bytes();
         let new = |wrap: Wrap, value: ShapeValue, arguments: Vec<(String, Literal)>| ShapeField {
             key: key.clone(),
+            source: source.clone(),
             prefix: prefix.clone(),
             name: field.name.clone(),
             arguments,

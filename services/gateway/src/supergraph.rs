@@ -9,7 +9,7 @@ use graphql_tools::parser::{
 use sha2::{Digest, Sha256};
 
 /// A composed graph, checked to be one that can be planned against.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Supergraph {
     sdl: String,
     hash: String,
@@ -106,6 +106,15 @@ impl Supergraph {
 
     pub(crate) fn document(&self) -> &Document<'static, String> {
         &self.document
+    }
+}
+
+impl std::fmt::Debug for Supergraph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supergraph")
+            .field("hash", &self.hash)
+            .field("graphs", &self.graphs)
+            .finish_non_exhaustive()
     }
 }
 

@@ -120,7 +120,8 @@ fn named(value: &Value, def: &TypeDef, schema: &Schema, place: &str) -> Result<V
         },
         Kind::InputObject => {
             let Value::Object(fields) = value else { return wrong() };
-            let fields: Vec<(&str, &Value)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            let fields: Vec<(&str, &Value)> =
+                fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
             object(&fields, def, place, |field, value, place| coerce(value, &field.ty, schema, place), schema)
         }
         Kind::Object | Kind::Interface | Kind::Union => wrong(),

@@ -1,13 +1,14 @@
 //! Every folder of `cases` is a graph: `<subgraph>.graphql` with `<subgraph>.json`, and queries
 //! `<name>.query.graphql` with, where there are any, `<name>.variables.json`. The snapshot beside each query
-//! holds the answer and what each subgraph was asked.
+//! holds the answer and what each subgraph was asked. Where `graphql-composition` refuses the subgraphs, though
+//! they are right, the folder has a `supergraph.graphql` that npm's `@theguild/federation-composition` made.
 
 mod support;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use gateway::Config;
+use gateway::{Config, Supergraph};
 use serde_json::Value;
 
 fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
@@ -30,6 +31,7 @@ async fn run(case: &str) {
     };
     let parts: Vec<(String, String, Value)> = files(&folder, ".graphql")
         .into_iter()
+        .filter(|(name, _)| name != "supergraph")
         .map(|(name, path)| {
             let data = read(&folder.join(format!("{name}.json")));
             let data =
@@ -42,7 +44,12 @@ async fn run(case: &str) {
     let queries = files(&folder, ".query.graphql");
     assert!(!queries.is_empty(), "{case} has no query");
     for (name, path) in queries {
-        let (gateway, log) = support::gateway_of(&subgraphs, Config::default());
+        let (transport, log) = support::transport_of(&subgraphs);
+        let supergraph = match std::fs::read_to_string(folder.join("supergraph.graphql")) {
+            Ok(sdl) => Supergraph::parse(&sdl).unwrap_or_else(|error| panic!("{case}: {error}")),
+            Err(_) => support::composed(&subgraphs),
+        };
+        let gateway = support::gateway_over(supergraph, transport, Config::default());
         let variables = std::fs::read_to_string(folder.join(format!("{name}.variables.json")));
         let variables = variables.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
         let answer = support::ask(&gateway, &read(&path), variables).await;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Outcome, Targets, entities, report_failure};
+use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::plan::{Fetch, KeyRename, PathStep, Target};
@@ -225,7 +226,7 @@ fn named_for_client(path: &[PathSegment], renames: &[KeyRename]) -> Vec<PathSegm
         .map(|segment| match segment {
             PathSegment::Key(key) => {
                 let shown = renames.iter().find(|rename| rename.from == *key).map(|rename| &rename.to);
-                PathSegment::Key(shown.unwrap_or(key).clone())
+                PathSegment::Key(alias::towards_client(shown.unwrap_or(key)).to_owned())
             }
             PathSegment::Index(index) => PathSegment::Index(*index),
         })

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
+use crate::alias;
 use crate::error::PathSegment;
 use crate::plan::{EntityGroup, Need, PathStep, TypeNameRewrite};
 use crate::store::{Node, ObjectId, Store};
@@ -70,7 +71,7 @@ fn walk_with_path(
         (Node::Object(object), None) => found.push((object, way.clone())),
         (Node::Object(object), Some(PathStep::Field(key))) => {
             if let Some(value) = store.get(object, key) {
-                way.push(PathSegment::Key(key.clone()));
+                way.push(PathSegment::Key(alias::towards_client(key).to_owned()));
                 walk_with_path(store, value, &path[1..], way, found);
                 way.pop();
             }
@@ -162,13 +163,13 @@ fn write_object<'a>(
     out: &mut Vec<u8>,
 ) -> bool {
     out.push(b'{');
-    let mut writer = Writer { store, rewrites, written: Vec::new() };
+    let mut writer = Writer { store, rewrites, written: Vec::new(), identifies: false };
     if !writer.fields(object, needs, out) {
         return false;
     }
     out.push(b'}');
-    // A representation without a type name names no entity.
-    writer.written.contains(&"__typename")
+    // A representation without a type name, or with nothing but nulls beside it, names no entity.
+    writer.written.contains(&"__typename") && writer.identifies
 }
 
 struct Writer<'a> {
@@ -176,6 +177,8 @@ struct Writer<'a> {
     rewrites: &'a [TypeNameRewrite],
     /// The keys so far: fragments of several types may name one twice.
     written: Vec<&'a str>,
+    /// Whether there is anything but a type name and nulls.
+    identifies: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -192,6 +195,7 @@ impl<'a> Writer<'a> {
                         out.push(b',');
                     }
                     self.written.push(key);
+                    self.identifies |= !is_type_name && value != Node::Null;
                     out.extend_from_slice(prefix);
                     let rewritten = is_type_name.then(|| self.rewritten(value)).flatten();
                     if let Some(name) = rewritten {
@@ -242,7 +246,7 @@ fn write_value(store: &Store, value: Node, needs: &[Need], out: &mut Vec<u8>) ->
         }
         Node::Object(object) => {
             out.push(b'{');
-            let mut writer = Writer { store, rewrites: &[], written: Vec::new() };
+            let mut writer = Writer { store, rewrites: &[], written: Vec::new(), identifies: false };
             let complete = writer.fields(object, needs, out);
             out.push(b'}');
             complete

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::FutureExt;
 use gateway::transport::{Handler, InProcess};
-use gateway::{Answer, Config, Gateway, Method, Request, Subgraph, compose};
+use gateway::{Answer, Config, Gateway, Method, Request, Subgraph, Supergraph, compose};
 use graphql_tools::parser::query::{
     Definition, FragmentDefinition, OperationDefinition, Selection, SelectionSet,
 };
@@ -267,9 +267,9 @@ fn literal(value: &Literal<'static, String>, asked: &Asked<'_>) -> Value {
         Literal::Boolean(value) => json!(value),
         Literal::Null => Value::Null,
         Literal::List(items) => items.iter().map(|item| literal(item, asked)).collect(),
-        Literal::Object(fields) => Value::Object(
-            fields.iter().map(|(name, value)| (name.clone(), literal(value, asked))).collect(),
-        ),
+        Literal::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), literal(value, asked))).collect())
+        }
     }
 }
 
@@ -291,14 +291,8 @@ fn merge(target: &mut Value, source: Value) {
 
 /// A gateway over subgraphs made of schemas and data, and the log of what they were asked.
 pub fn gateway_of(subgraphs: &[(&str, &str, Value)], config: Config) -> (Gateway, Log) {
-    let log = Log::default();
-    let transport: InProcess = subgraphs
-        .iter()
-        .map(|(name, sdl, data)| {
-            (*name, DataSubgraph::new(name, sdl, data.clone(), Arc::clone(&log)).handler())
-        })
-        .collect();
-    (gateway_with(subgraphs, Arc::new(transport), config), log)
+    let (transport, log) = transport_of(subgraphs);
+    (gateway_with(subgraphs, transport, config), log)
 }
 
 /// A gateway over the same schemas with any transport.
@@ -307,6 +301,20 @@ pub fn gateway_with(
     transport: Arc<dyn gateway::transport::Transport>,
     config: Config,
 ) -> Gateway {
+    gateway_over(composed(subgraphs), transport, config)
+}
+
+/// A gateway over a supergraph.
+pub fn gateway_over(
+    supergraph: Supergraph,
+    transport: Arc<dyn gateway::transport::Transport>,
+    config: Config,
+) -> Gateway {
+    Gateway::new(supergraph, transport, config).unwrap_or_else(|error| panic!("can't be served: {error}"))
+}
+
+/// What the subgraphs compose to.
+pub fn composed(subgraphs: &[(&str, &str, Value)]) -> Supergraph {
     let schemas: Vec<Subgraph> = subgraphs
         .iter()
         .map(|(name, sdl, _)| Subgraph {
@@ -315,8 +323,19 @@ pub fn gateway_with(
             sdl: (*sdl).to_owned(),
         })
         .collect();
-    let supergraph = compose(&schemas).unwrap_or_else(|error| panic!("does not compose: {error}"));
-    Gateway::new(supergraph, transport, config).unwrap_or_else(|error| panic!("can't be served: {error}"))
+    compose(&schemas).unwrap_or_else(|error| panic!("does not compose: {error}"))
+}
+
+/// Subgraphs made of schemas and data, and the log of what they are asked.
+pub fn transport_of(subgraphs: &[(&str, &str, Value)]) -> (Arc<InProcess>, Log) {
+    let log = Log::default();
+    let transport = subgraphs
+        .iter()
+        .map(|(name, sdl, data)| {
+            (*name, DataSubgraph::new(name, sdl, data.clone(), Arc::clone(&log)).handler())
+        })
+        .collect();
+    (Arc::new(transport), log)
 }
 
 /// Asks by POST, with variables.
