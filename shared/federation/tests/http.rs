@@ -1,5 +1,9 @@
 //! A whole subgraph, asked over HTTP.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unused_async,
+    reason = "a test fails by panicking; resolvers are async"
+)]
 
 #[path = "support/store.rs"]
 mod support;

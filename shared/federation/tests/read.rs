@@ -1,5 +1,4 @@
 //! Reading views: against the embedded DynamoDB, and against one that throttles.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/store.rs"]
 mod support;
