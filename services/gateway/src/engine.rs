@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use graphql_tools::parser::query::Value;
 use graphql_tools::parser::schema::{Definition, TypeDefinition};
-use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, sync::Cache};
 
 use crate::config::Config;
 use crate::error::{GraphQlError, codes};
@@ -36,6 +36,19 @@ pub(crate) struct Engine {
 
 /// A document, and the name of the operation in it that is wanted.
 type Asked = (Arc<str>, Option<Arc<str>>);
+
+/// [`Asked`], borrowed: hashed in the same order of the same parts.
+#[derive(Hash)]
+struct AskedFor<'a> {
+    text: &'a str,
+    name: Option<&'a str>,
+}
+
+impl Equivalent<Asked> for AskedFor<'_> {
+    fn equivalent(&self, key: &Asked) -> bool {
+        *self.text == *key.0 && self.name == key.1.as_deref()
+    }
+}
 
 /// A valid operation, with what was prepared for it so far.
 pub(crate) struct Known {
@@ -92,10 +105,10 @@ impl Engine {
             let message = format!("the document has more than {} bytes", config.limits.body_bytes);
             return Err(vec![GraphQlError::new(codes::BODY_TOO_LARGE, message)]);
         }
-        let key: Asked = (Arc::from(text), name.map(Arc::from));
-        if let Some(known) = self.operations.get(&key) {
+        if let Some(known) = self.operations.get(&AskedFor { text, name }) {
             return Ok(known);
         }
+        let key: Asked = (Arc::from(text), name.map(Arc::from));
         let engine = Arc::clone(self);
         let config = Arc::clone(config);
         blocking(move || {
@@ -214,4 +227,58 @@ fn interface_objects(supergraph: &Supergraph) -> HashSet<String> {
         })
         .map(|interface| interface.name.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn engine(config: &Config) -> Arc<Engine> {
+        let supergraph = Supergraph::parse(
+            r#"enum join__Graph { A @join__graph(name: "a", url: "http://a") }
+            type Query @join__type(graph: A) { one: Int two: Int }"#,
+        )
+        .unwrap();
+        Arc::new(Engine::new(supergraph, config).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_was_worked_out_once_is_kept() {
+        let config = Arc::new(Config::default());
+        let engine = engine(&config);
+        let text = "query A($x: Boolean = true) { one @skip(if: $x) two } query B { one }";
+        let first = engine.operation(text, Some("A"), &config).await.unwrap();
+        let again = engine.operation(text, Some("A"), &config).await.unwrap();
+        let other = engine.operation(text, Some("B"), &config).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
+
+        let skipping = Conditions(HashMap::from([("x".to_owned(), true)]));
+        let prepared = engine.prepare(&first, skipping.clone(), &config).await.unwrap();
+        let again = engine.prepare(&first, skipping, &config).await.unwrap();
+        assert!(Arc::ptr_eq(&prepared, &again));
+        let all = Conditions(HashMap::from([("x".to_owned(), false)]));
+        assert_eq!(engine.prepare(&first, all, &config).await.unwrap().shape.fields.len(), 2);
+
+        // Two operations that mean the same share a plan.
+        let plan = |text: &'static str| {
+            let (engine, config) = (Arc::clone(&engine), Arc::clone(&config));
+            async move {
+                let known = engine.operation(text, None, &config).await.unwrap();
+                Arc::clone(&engine.prepare(&known, Conditions::default(), &config).await.unwrap().plan)
+            }
+        };
+        let (one, other) = (plan("{ one }").await, plan("query Named { ... { one } }").await);
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+
+    #[tokio::test]
+    async fn planning_is_given_up_in_time() {
+        let config = Arc::new(Config { planning_timeout: Duration::ZERO, ..Config::default() });
+        let engine = engine(&config);
+        let known = engine.operation("{ one }", None, &config).await.unwrap();
+        let errors = engine.prepare(&known, Conditions::default(), &config).await.unwrap_err();
+        assert_eq!(errors[0].code(), codes::PLANNING_TIMEOUT);
+    }
 }

@@ -107,7 +107,7 @@ impl Execution<'_> {
             }
             Err(error) => {
                 span.record("error", error.to_string());
-                tracing::warn!(parent: &span, subgraph = fetch.subgraph, %error, document = fetch.document, "a subgraph gave no answer");
+                tracing::warn!(parent: &span, subgraph = fetch.subgraph, %error, "a subgraph gave no answer");
                 outcome.cache = CachePolicy::NO_STORE;
                 let failure = transport_failure(&fetch.subgraph, &error);
                 report_failure(&mut outcome, fetch, &failure);
@@ -220,27 +220,48 @@ fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
 
 /// Reports that a whole fetch failed, once for each place in the answer that it was for, up to the first list.
 fn report_failure(outcome: &mut Outcome, fetch: &Fetch, error: &GraphQlError) {
-    let places: Vec<&Path> = match &fetch.target {
-        Target::Objects { path, .. } => vec![path],
-        Target::Entities(groups) => groups.iter().flat_map(|group| &group.paths).collect(),
+    let mut places: Vec<Vec<PathSegment>> = Vec::new();
+    let mut add = |place: Vec<PathSegment>| {
+        if !places.contains(&place) {
+            places.push(place);
+        }
     };
-    let mut seen: Vec<Vec<PathSegment>> = Vec::new();
-    for path in places {
-        let place: Vec<PathSegment> = path
-            .iter()
-            .take_while(|step| !matches!(step, PathStep::Each))
-            .filter_map(|step| match step {
-                PathStep::Field(key) => Some(PathSegment::Key(alias::towards_client(key).to_owned())),
-                PathStep::Each | PathStep::OfType(_) => None,
-            })
-            .collect();
-        if !seen.contains(&place) {
-            seen.push(place);
+    match &fetch.target {
+        Target::Objects { path, keys, output } => {
+            let (place, whole) = place(path);
+            if !whole || keys.is_empty() {
+                add(place);
+            } else {
+                for key in keys {
+                    let renamed = output.iter().find(|rename| rename.path.is_empty() && rename.from == *key);
+                    let key = renamed.map_or(key, |rename| &rename.to);
+                    let mut place = place.clone();
+                    place.push(PathSegment::Key(alias::towards_client(key).to_owned()));
+                    add(place);
+                }
+            }
+        }
+        Target::Entities(groups) => {
+            for path in groups.iter().flat_map(|group| &group.paths) {
+                add(place(path).0);
+            }
         }
     }
-    for place in seen {
-        // An error of the root fetch is about the whole answer: it has no path.
+    for place in places {
         let error = error.clone();
         outcome.errors.push(if place.is_empty() { error } else { error.at_path(place) });
     }
+}
+
+/// The part of a path before its first list, in the client's words, and whether that is all of it.
+fn place(path: &Path) -> (Vec<PathSegment>, bool) {
+    let mut place = Vec::new();
+    for step in path {
+        match step {
+            PathStep::Field(key) => place.push(PathSegment::Key(alias::towards_client(key).to_owned())),
+            PathStep::OfType(_) => {}
+            PathStep::Each => return (place, false),
+        }
+    }
+    (place, true)
 }

@@ -35,8 +35,6 @@ pub(crate) enum Step {
 pub(crate) struct Fetch {
     pub(crate) subgraph: String,
     pub(crate) is_mutation: bool,
-    /// The operation's text, for logs.
-    pub(crate) document: String,
     /// `{"query":"…"`, ready to be followed by the variables.
     pub(crate) body_prefix: Vec<u8>,
     /// The client's variables that it uses.
@@ -48,7 +46,12 @@ pub(crate) struct Fetch {
 #[derive(Debug)]
 pub(crate) enum Target {
     /// Into the objects at a path; the empty path is the root.
-    Objects { path: Path, output: Vec<KeyRename> },
+    Objects {
+        path: Path,
+        /// The keys of the fields that are asked for.
+        keys: Vec<String>,
+        output: Vec<KeyRename>,
+    },
     /// Into the entities that it asked for.
     Entities(Vec<EntityGroup>),
 }
@@ -120,6 +123,6 @@ impl Fetch {
         let PlannedFetch { subgraph, is_mutation, document, variables, target } = planned;
         let mut body_prefix = b"{\"query\":".to_vec();
         serde_json::to_writer(&mut body_prefix, &document).expect("a string is always JSON");
-        Self { subgraph, is_mutation, document, body_prefix, variables, target }
+        Self { subgraph, is_mutation, body_prefix, variables, target }
     }
 }

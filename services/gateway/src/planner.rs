@@ -136,7 +136,10 @@ impl Planner {
             PlanNode::Fetch(fetch) => {
                 let output = self.key_renames(fetch.output_rewrites)?;
                 let target = match fetch.requires {
-                    None => Target::Objects { path: path.clone(), output },
+                    None => {
+                        let keys = keys(&fetch.operation.document.operation.selection_set);
+                        Target::Objects { path: path.clone(), keys, output }
+                    }
                     Some(requires) => Target::Entities(vec![EntityGroup {
                         key: "_entities".to_owned(),
                         variable: "representations".to_owned(),
@@ -283,6 +286,15 @@ impl Planner {
             })
             .collect()
     }
+}
+
+/// The response keys of the fields that stand in a selection set itself.
+fn keys(selections: &SelectionSet) -> Vec<String> {
+    let fields = selections.items.iter().filter_map(|item| match item {
+        SelectionItem::Field(field) => Some(field.selection_identifier().to_owned()),
+        SelectionItem::InlineFragment(_) | SelectionItem::FragmentSpread(_) => None,
+    });
+    fields.collect()
 }
 
 /// Runs the planner so that a panic in it fails one operation, not the process.

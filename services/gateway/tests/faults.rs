@@ -159,6 +159,7 @@ async fn failed_root_fields_leave_the_others() {
     let got = answer(Fault::Down, "{ currencies product { title } }").await;
     assert_eq!(got["data"], json!({ "currencies": null, "product": { "title": "title of a" } }));
     assert_eq!(got["errors"][0]["extensions"]["code"], "SUBGRAPH_UNREACHABLE");
+    assert_eq!(got["errors"][0]["path"], json!(["currencies"]));
 }
 
 #[tokio::test(start_paused = true)]

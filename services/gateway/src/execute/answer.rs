@@ -144,7 +144,6 @@ fn refuse(outcome: &mut Outcome, fetch: &Fetch, response: &SubgraphResponse, rea
         status = response.status.as_u16(),
         bytes = response.body.len(),
         reason,
-        document = fetch.document,
         "a subgraph's answer is no GraphQL answer"
     );
     let error = if response.status.is_success() {
@@ -173,7 +172,7 @@ fn translated(
     let path: Vec<PathSegment> = error.path.unwrap_or_default().into_iter().map_while(segment).collect();
     let mut places: Vec<Vec<PathSegment>> = Vec::new();
     match (&fetch.target, targets) {
-        (Target::Objects { path: at, output }, Targets::Objects(_)) if !path.is_empty() => {
+        (Target::Objects { path: at, output, .. }, Targets::Objects(_)) if !path.is_empty() => {
             for (_, mut place) in entities::find_with_paths(&outcome.store, outcome.root, at) {
                 place.extend(named_for_client(&path, output));
                 places.push(place);
