@@ -1,12 +1,21 @@
 //! What the embedded services do in a second on this machine: `cargo run --release -p embedded --example throughput`.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put,
     PutRequest, ScalarAttributeType, StreamSpecification, StreamViewType, TransactWriteItem, WriteRequest,
 };
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use embedded::dynamodb::{Durability, DynamoDb};
+use embedded::events::{EventBus, Target};
+use embedded::mapping::{EventSourceMapping, Handler, MappingConfig};
+use embedded::queue::{QueueConfig, QueueSettings, Queues};
+use embedded::topic::Topics;
+use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -44,7 +53,74 @@ async fn main() -> Result<(), Error> {
         }
         report("stream records read and acknowledged", records, started);
     }
+    bus(&folder.path().join("queues.db")).await
+}
+
+/// Events through the bus into three queues, each with a handler that reads its batches.
+async fn bus(path: &std::path::Path) -> Result<(), Error> {
+    const EVENTS: usize = 50_000;
+    let queues = Queues::open(path, QueueSettings::default())?;
+    let bus = EventBus::new("bus", queues.clone(), Topics::new(queues.clone()));
+    let mut mappings = Vec::new();
+    for name in ["one", "two", "three"] {
+        queues.create(QueueConfig::new(name))?;
+        bus.put_rule(name, &json!({"source": ["shop"]}), vec![Target::queue(name)])?;
+    }
+    let client = &bus.client();
+    println!("Bus and queues, durability process, three queues");
+    rate("events put, 10 a call", EVENTS / 10, 10, |n| async move { put_events(client, n).await }).await?;
+    let started = Instant::now();
+    for name in ["one", "two", "three"] {
+        let config = MappingConfig { batch_size: 100, concurrency: 2, ..MappingConfig::new(name) };
+        mappings.push(EventSourceMapping::start(queues.clone(), config, reader())?);
+    }
+    queues.idle().await;
+    report("waiting messages handled in batches of 100", EVENTS * 3, started);
+    let started = Instant::now();
+    rate(
+        "events put while they are handled",
+        EVENTS / 10,
+        10,
+        |n| async move { put_events(client, n).await },
+    )
+    .await?;
+    queues.idle().await;
+    report("messages put and handled", EVENTS * 3, started);
+    for mapping in mappings {
+        mapping.stop().await;
+    }
     Ok(())
+}
+
+/// Takes a payload apart as far as its records.
+fn reader() -> Handler {
+    Arc::new(|payload, _| {
+        Box::pin(async move {
+            let event: HashMap<&str, Vec<&RawValue>> = serde_json::from_slice(&payload)?;
+            match event.get("Records") {
+                Some(records) if !records.is_empty() => Ok(serde_json::Value::Null),
+                _ => Err("no records".into()),
+            }
+        })
+    })
+}
+
+async fn put_events(client: &aws_sdk_eventbridge::Client, n: usize) -> Result<(), Error> {
+    let entries = (0..10).map(|at| {
+        let detail = json!({
+            "id": format!("{n}-{at}"), "sku": "85123A", "title": "WHITE HANGING HEART T-LIGHT HOLDER",
+            "version": {"epoch": 1, "seq": n}, "price": {"amount": "2.55", "currency": "GBP"},
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "padding": "x".repeat(300),
+        });
+        PutEventsRequestEntry::builder()
+            .event_bus_name("bus")
+            .source("shop")
+            .detail_type("PriceChanged")
+            .detail(detail.to_string())
+            .build()
+    });
+    let put = client.put_events().set_entries(Some(entries.collect())).send().await?;
+    if put.failed_entry_count() > 0 { Err("an entry failed".into()) } else { Ok(()) }
 }
 
 fn report(what: &str, count: usize, started: Instant) {
@@ -79,7 +155,7 @@ fn text(n: usize) -> AttributeValue {
     AttributeValue::S(format!("key-{n}"))
 }
 
-fn item(n: usize) -> std::collections::HashMap<String, AttributeValue> {
+fn item(n: usize) -> HashMap<String, AttributeValue> {
     [
         ("pk".to_owned(), text(n)),
         ("title".to_owned(), AttributeValue::S("WHITE HANGING HEART T-LIGHT HOLDER".to_owned())),

@@ -1,5 +1,9 @@
 //! The embedded services, as those who use them see them.
 
+mod crash;
 mod dynamodb;
+mod events;
+mod mapping;
 mod pattern;
+mod queue;
 mod table;
