@@ -143,6 +143,19 @@ impl DataSubgraph {
         out: &mut Map<String, Value>,
     ) {
         for selection in &set.items {
+            let directives = match selection {
+                Selection::Field(field) => &field.directives,
+                Selection::InlineFragment(fragment) => &fragment.directives,
+                Selection::FragmentSpread(spread) => &spread.directives,
+            };
+            let included = directives.iter().all(|directive| match directive.name.as_str() {
+                "skip" => literal(&directive.arguments[0].1, asked) == json!(false),
+                "include" => literal(&directive.arguments[0].1, asked) == json!(true),
+                _ => true,
+            });
+            if !included {
+                continue;
+            }
             match selection {
                 Selection::Field(field) => {
                     let key = field.alias.clone().unwrap_or_else(|| field.name.clone());
