@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::queue::{QueueError, Queues, Receipt, Received};
+use crate::queue::{QueueConfig, QueueError, Queues, Receipt, Received};
 
 /// Lambda's limit on a batch of a standard queue.
 pub const LARGEST_BATCH: usize = 10_000;
@@ -52,7 +52,7 @@ pub struct MappingConfig {
     pub window: Duration,
     /// Batches in the hands of the handler at a time, at least 1.
     pub concurrency: usize,
-    /// The handler's time for a batch; then the batch fails as a whole.
+    /// The handler's time for a batch, at most the queue's visibility; then the batch fails as a whole.
     pub timeout: Duration,
     /// When failed messages come again.
     pub backoff: Backoff,
@@ -115,7 +115,7 @@ impl EventSourceMapping {
     /// Starts to take messages to the handler. Needs a tokio runtime.
     pub fn start(queues: Queues, config: MappingConfig, handler: Handler) -> Result<Self, MappingError> {
         let queue = queues.config(&config.queue)?;
-        check(&config, queue.is_fifo())?;
+        check(&config, &queue)?;
         let (stop, stopped) = watch::channel(false);
         let mapping = Arc::new(Mapping { queues, config, visibility: queue.visibility, handler });
         let poller = tokio::spawn(poll(mapping, stopped));
@@ -131,7 +131,8 @@ impl EventSourceMapping {
     }
 }
 
-fn check(config: &MappingConfig, fifo: bool) -> Result<(), MappingError> {
+fn check(config: &MappingConfig, queue: &QueueConfig) -> Result<(), MappingError> {
+    let fifo = queue.is_fifo();
     let most = if fifo { LARGEST_FIFO_BATCH } else { LARGEST_BATCH };
     let rule = if config.batch_size == 0 || config.batch_size > most {
         if fifo { "a batch has 1 to 10 messages" } else { "a batch has 1 to 10,000 messages" }
@@ -141,6 +142,8 @@ fn check(config: &MappingConfig, fifo: bool) -> Result<(), MappingError> {
         "a batch window is 300 s at most"
     } else if config.concurrency == 0 {
         "the concurrency is at least 1"
+    } else if config.timeout > queue.visibility {
+        "the timeout is at most the queue's visibility, or a message would come again while it is handled"
     } else {
         return Ok(());
     };

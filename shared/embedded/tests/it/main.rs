@@ -3,6 +3,7 @@
 mod crash;
 mod dynamodb;
 mod events;
+mod idle;
 mod mapping;
 mod pattern;
 mod queue;

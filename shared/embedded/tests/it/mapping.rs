@@ -245,6 +245,7 @@ async fn limits_are_lambdas() {
         MappingConfig { batch_size: 11, ..MappingConfig::new("q.fifo") },
         MappingConfig { window: Duration::from_secs(1), ..MappingConfig::new("q.fifo") },
         MappingConfig { concurrency: 0, ..MappingConfig::new("q") },
+        MappingConfig { timeout: Duration::from_secs(31), ..MappingConfig::new("q") },
     ] {
         let refused = EventSourceMapping::start(queues.clone(), config, handler(|_| Value::Null));
         assert!(matches!(refused, Err(MappingError::Limit { .. })));

@@ -218,9 +218,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
+/// A message's group and number.
+type Told = (u8, u32);
+
 /// Runs the steps, checks that no message is in two hands, then empties the queue. Returns the bodies in the order in
 /// which they were deleted, and those that were sent.
-fn run(name: &str, steps: &[Step]) -> (Vec<(u8, u32)>, Vec<(u8, u32)>) {
+fn run(name: &str, steps: &[Step]) -> (Vec<Told>, Vec<Told>) {
     let clock = ManualClock::at(0);
     let queues = queues(&clock);
     queues.create(QueueConfig::new(name)).expect("create");
