@@ -22,7 +22,7 @@
 //! | any other | rejected, see [`Reason`] |
 //!
 //! - The sku is the StockCode, trimmed and in upper case. [`FEES`] are lines like any other, of kind fee: no
-//!   product, title, price or category comes of them. Their adjustments are sent as they stand.
+//!   product, title, price or category comes of them. A row without a price adjusts their stock as it would another's.
 //! - A product is listed at its first row. Its title is the latest Description that isn't blank, and the sku before
 //!   there is one. Its category goes by the words of the first row's Description: `CARD` or `CARDS` is a card, one
 //!   that begins with `FLOWER` is flowers, all else is a gift.
@@ -40,9 +40,10 @@
 //! the rows, an invoice standing at its last one, behind the listing, title and price that its rows bring.
 //!
 //! A command has the time of its row. Where an aggregate gets a second one in the same second (the file knows
-//! minutes), each further one is a microsecond later. The id of a command is derived from what it is about: its
-//! name, its subject and, where that may occur again, invoice and position. The same rows in another file, as the
-//! whole year is to its first months, give the same ids.
+//! minutes), each further one is a microsecond later; stock is adjusted at the row's own time, since adjustments
+//! add up in any order. The id of a command is derived from what it is about: its name, its subject and, where that
+//! may occur again, invoice and position. The same rows in another file, as the whole year is to its first months,
+//! give the same ids.
 //!
 //! # Memory
 //! What is kept is the last title and price of each product, the numbers of customers and invoices, and the invoices

@@ -147,6 +147,12 @@ fn a_fingerprint_tells_content_apart_and_not_names() {
 }
 
 #[test]
+fn an_import_may_run_on_a_thread_of_its_own() {
+    fn sends<T: Send>() {}
+    sends::<Importer>();
+}
+
+#[test]
 fn progress_ends_at_the_files_size() {
     let packed = gzip([HEADER, ROW].concat().as_bytes());
     let file = file(&packed);
