@@ -34,10 +34,11 @@
 //! - Ledger rows list, price and register nothing.
 //!
 //! # Order and time
-//! Rows of one invoice may have others between them. An invoice is complete, and sent, when a row of another one is more
-//! than [`CLOSES_AFTER`] later than its last row, or [`CLOSES_AFTER_ROWS`] rows were read since, or at the end; a row
-//! that comes after that is rejected. Commands wait for the invoices that stand before them, so the stream is in the order of
-//! the rows, an invoice standing at its last one, behind the listing, title and price that its rows bring.
+//! Rows of one invoice may have others between them. An invoice is complete, and sent, when a row of another one is
+//! more than [`CLOSES_AFTER`] later than its last row, or [`CLOSES_AFTER_ROWS`] rows were read since, or at the
+//! end; a row that comes after that is rejected. Commands wait for the invoices that stand before them, so the
+//! stream is in the order of the rows, an invoice standing at its last one, behind the listing, title and price
+//! that its rows bring.
 //!
 //! A command has the time of its row. Where an aggregate gets a second one in the same second (the file knows
 //! minutes), each further one is a microsecond later; stock is adjusted at the row's own time, since adjustments
