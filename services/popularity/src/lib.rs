@@ -1,1 +1,20 @@
-//! The popularity micrograph.
+#![doc = include_str!("../README.md")]
+
+pub mod trade;
+
+pub mod listed;
+pub mod sales;
+pub mod totals;
+
+pub mod graph;
+
+use micrograph::Micrograph;
+
+/// What sells.
+pub fn micrograph() -> Micrograph {
+    Micrograph::new("popularity")
+        .consumes_topic("orders-events", sales::projection())
+        .consumes_topic("orders-events", totals::projection())
+        .consumes(listed::projection())
+        .serves(graph::subgraph)
+}
