@@ -237,19 +237,16 @@ impl Engine {
     fn answer(&self, operation: &str, body: &[u8]) -> Answer {
         if dispatch::only_reads(operation) {
             let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
-            return dispatch::dispatch(&reader, operation, body).answer;
+            return dispatch::dispatch(&reader, None, operation, body).answer;
         }
-        let outcome = {
-            let _gate = self.write_gate();
-            let outcome = dispatch::dispatch(&self.writer, operation, body);
-            if outcome.schema_changed
-                && let Err(error) = self.follow_schema()
-            {
-                let message = format!("after {operation}: {error}");
-                return Answer::error(500, "com.amazonaws.dynamodb.v20120810#InternalServerError", &message);
-            }
-            outcome
-        };
+        let outcome = dispatch::dispatch(&self.writer, Some(&self.gate), operation, body);
+        if outcome.schema_changed
+            && let Err(error) = self.follow_schema()
+        {
+            tracing::error!(%error, operation, "can't follow a changed table");
+            let message = "The table has changed, but the embedded DynamoDB can't follow it: start it again.";
+            return Answer::error(500, "com.amazonaws.dynamodb.v20120810#InternalServerError", message);
+        }
         for table in &outcome.written {
             self.streams.announce(table);
         }
@@ -258,7 +255,10 @@ impl Engine {
 
     /// Readers remember what a table looks like.
     fn follow_schema(&self) -> Result<(), OpenError> {
-        self.streams.follow_schema()?;
+        {
+            let _gate = self.write_gate();
+            self.streams.follow_schema()?;
+        }
         let reader = open_reader(&self.path)
             .map_err(|source| OpenError::Engine { path: PathBuf::from(&self.path), source })?;
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;

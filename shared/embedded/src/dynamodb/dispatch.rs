@@ -1,5 +1,7 @@
 //! DynamoDB's operations by name, on the engine.
 
+use std::sync::{Mutex, PoisonError};
+
 use dynoxide::actions::batch_write_item::BatchWriteItemRequest;
 use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
 use dynoxide::{Database, DynoxideError};
@@ -27,9 +29,10 @@ pub(super) fn only_reads(operation: &str) -> bool {
     matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan" | "TransactGetItems")
 }
 
-pub(super) fn dispatch(db: &Database, operation: &str, body: &[u8]) -> Outcome {
+/// `gate` is held while the engine works, and not while requests and answers are read and written.
+pub(super) fn dispatch(db: &Database, gate: Option<&Mutex<()>>, operation: &str, body: &[u8]) -> Outcome {
     let mut written = Vec::new();
-    let result = run(db, operation, body, &mut written);
+    let result = run(db, Body { json: body, gate }, operation, &mut written);
     let schema_changed = result.is_ok()
         && matches!(operation, "CreateTable" | "DeleteTable" | "UpdateTable" | "UpdateTimeToLive");
     let answer = match result {
@@ -45,8 +48,8 @@ pub(super) fn dispatch(db: &Database, operation: &str, body: &[u8]) -> Outcome {
 
 fn run(
     db: &Database,
+    body: Body<'_>,
     operation: &str,
-    body: &[u8],
     written: &mut Vec<String>,
 ) -> Result<Option<Vec<u8>>, DynoxideError> {
     let answer = match operation {
@@ -107,13 +110,22 @@ fn tables_written(request: &TransactWriteItemsRequest) -> Vec<String> {
     tables
 }
 
+#[derive(Clone, Copy)]
+struct Body<'request> {
+    json: &'request [u8],
+    gate: Option<&'request Mutex<()>>,
+}
+
 fn call<Request: DeserializeOwned, Response: Serialize>(
-    body: &[u8],
+    body: Body<'_>,
     operation: impl FnOnce(Request) -> Result<Response, DynoxideError>,
 ) -> Result<Vec<u8>, DynoxideError> {
-    let request = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    serde_json::to_vec(&operation(request)?)
-        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    let request = serde_json::from_slice(body.json).map_err(|error| unreadable(&error))?;
+    let response = {
+        let _gate = body.gate.map(|gate| gate.lock().unwrap_or_else(PoisonError::into_inner));
+        operation(request)?
+    };
+    serde_json::to_vec(&response).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 /// The engine's request types mark what AWS calls a validation error in the text of serde's error.
