@@ -8,7 +8,6 @@ use crate::publisher::Publisher;
 use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
-use projection::delivery::NotJson;
 use projection::dynamodb::{CreateTableError, DynamoStore, create_table};
 use projection::quarantine::DynamoQuarantine;
 use serde_json::Value;
@@ -40,10 +39,7 @@ pub enum InvokeError {
         /// The handlers that it has, the subgraph's HTTP handler aside.
         known: Vec<String>,
     },
-    /// The payload can't be taken apart.
-    #[error(transparent)]
-    Payload(#[from] NotJson),
-    /// The consumer failed.
+    /// The payload can't be taken apart, or what was handed over alone could not be dealt with for now.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
 }

@@ -1,32 +1,30 @@
 //! The commands role: decide, then write state, outbox and the command's id in one step.
 
 mod item;
+mod queue;
+
+pub(crate) use queue::{Decider, decider};
 
 use crate::aggregate::{Context, Decide, Decision, Rejection};
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
-use contracts::{Command, CommandEnvelope, Version};
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use projection::delivery::{self, Message, NotJson};
-use projection::quarantine::{DynamoQuarantine, Quarantine, Quarantined, Reason};
+use contracts::{Command, CommandEnvelope, Kind, Version};
+use projection::quarantine::{DynamoQuarantine, Quarantine};
 use projection::store::StoreError;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 use telemetry::metrics;
-use tokio::time::Instant;
 
-/// How often a command is decided again because another one wrote the aggregate first.
-const TRIES: u32 = 6;
+/// How often a command is decided again because another one wrote the aggregate first: enough for about twenty at
+/// once, within four seconds.
+const TRIES: u32 = 10;
 
-/// How many aggregates are written at once.
-const CONCURRENT_AGGREGATES: usize = 16;
+/// The longest id of a command, in bytes: it stands in the aggregate's item, and in the key of an outbox item.
+pub const MAX_COMMAND_ID_BYTES: usize = 256;
 
-/// The name under which commands stand in the quarantine.
-const CONSUMER: &str = "commands";
+/// The longest identity of an aggregate, in bytes.
+pub const MAX_SUBJECT_BYTES: usize = 1024;
 
 /// Decides commands against the tables that the micrograph owns.
 #[derive(Clone)]
@@ -61,82 +59,6 @@ pub enum CommandError {
     Internal(String),
 }
 
-/// A command as it came from a queue, its data not yet decoded.
-struct Delivered<'a> {
-    envelope: CommandEnvelope<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header<'a> {
-    id: String,
-    #[serde(borrow)]
-    domain: Cow<'a, str>,
-    #[serde(rename = "type", borrow)]
-    name: Cow<'a, str>,
-    major: u16,
-    subject: String,
-    time: jiff::Timestamp,
-    correlation_id: String,
-    #[serde(default)]
-    traceparent: Option<String>,
-    #[serde(borrow)]
-    data: &'a serde_json::value::RawValue,
-}
-
-/// Decodes and decides one type of command.
-pub(crate) struct Decider {
-    major: u16,
-    run: Run,
-}
-
-type Run =
-    Box<dyn for<'a> Fn(&'a Commands, &'a Delivered<'a>) -> BoxFuture<'a, Result<(), Refusal>> + Send + Sync>;
-
-/// Why a command from a queue was not carried out.
-enum Refusal {
-    Quarantine(Reason, String),
-    Later(String),
-}
-
-pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
-    let run: Run = Box::new(|commands, delivered| {
-        Box::pin(async move {
-            let given = &delivered.envelope;
-            let data: C = serde_json::from_str(given.data.get())
-                .map_err(|error| Refusal::Quarantine(Reason::SchemaViolation, error.to_string()))?;
-            if data.subject() != given.subject {
-                let why =
-                    format!("the envelope's subject is `{}`, the data's `{}`", given.subject, data.subject());
-                return Err(Refusal::Quarantine(Reason::SchemaViolation, why));
-            }
-            let envelope = CommandEnvelope {
-                id: given.id.clone(),
-                domain: given.domain.clone(),
-                name: given.name.clone(),
-                major: given.major,
-                subject: given.subject.clone(),
-                time: given.time,
-                correlation_id: given.correlation_id.clone(),
-                traceparent: given.traceparent.clone(),
-                data,
-                extra: contracts::Extra::default(),
-            };
-            match commands.execute::<A, C>(&envelope).await {
-                Ok(_) => Ok(()),
-                Err(CommandError::Rejected(Rejection { code, message })) => {
-                    Err(Refusal::Quarantine(Reason::HandlerRejected, format!("{code}: {message}")))
-                }
-                Err(CommandError::Store(StoreError::Refused { reason, .. })) => {
-                    Err(Refusal::Quarantine(Reason::HandlerRejected, reason))
-                }
-                Err(error) => Err(Refusal::Later(telemetry::error_chain(&error))),
-            }
-        })
-    });
-    Decider { major: C::MAJOR, run }
-}
-
 impl Commands {
     /// Decides the commands of a micrograph.
     pub fn new(micrograph: &Micrograph, environment: &Environment) -> Self {
@@ -156,139 +78,96 @@ impl Commands {
     }
 
     /// Carries out a command. Its id is remembered with what it wrote: the same command sent again changes nothing
-    /// and has the same outcome.
+    /// and tells how the aggregate is now. A command that changed nothing is not remembered: sent again, it is
+    /// decided again.
+    ///
+    /// # Errors
+    /// [`CommandError::Rejected`] where the rules refuse it, and with `COMMAND_ID_INVALID`, `SUBJECT_INVALID`,
+    /// `EVENT_TOO_LARGE` or `AGGREGATE_TOO_LARGE` where it can't be carried out as it is.
     pub async fn execute<A: Decide<C>, C: Command>(
         &self,
         command: &CommandEnvelope<C>,
     ) -> Result<Outcome<A::State>, CommandError> {
+        let outcome = self.carry_out::<A, C>(command).await;
+        match &outcome {
+            Ok(Told::Accepted(_)) => metrics::counter(metrics::COMMANDS_ACCEPTED, 1, &[]),
+            Ok(Told::Repeated(_)) => metrics::counter(metrics::COMMANDS_REPEATED, 1, &[]),
+            Err(CommandError::Rejected(_)) => metrics::counter(metrics::COMMANDS_REFUSED, 1, &[]),
+            Ok(Told::Unchanged(_)) | Err(_) => {}
+        }
+        outcome.map(|(Told::Accepted(outcome) | Told::Repeated(outcome) | Told::Unchanged(outcome))| outcome)
+    }
+
+    async fn carry_out<A: Decide<C>, C: Command>(
+        &self,
+        command: &CommandEnvelope<C>,
+    ) -> Result<Told<A::State>, CommandError> {
+        within("COMMAND_ID_INVALID", "id", &command.id, MAX_COMMAND_ID_BYTES)?;
+        within("SUBJECT_INVALID", "subject", &command.subject, MAX_SUBJECT_BYTES)?;
+        let Environment { dynamodb, epoch, .. } = &self.environment;
         let table = self.environment.table(&self.micrograph.aggregate_table(A::NAME).name);
         for attempt in 0..TRIES {
-            let stored = item::load::<A>(&self.environment.dynamodb, &table, &command.subject).await?;
+            let stored = item::load::<A>(dynamodb, &table, &command.subject).await?;
             if stored.commands.contains(&command.id) {
-                metrics::counter(metrics::COMMANDS_REPEATED, 1, &[]);
-                return Ok(Outcome { version: stored.version, changed: true, state: stored.state });
+                return Ok(Told::Repeated(stored.into_outcome(true)));
             }
             let context = Context { at: command.time, deleted: stored.deleted };
-            let decision = match A::decide(stored.state.as_ref(), &command.data, &context) {
-                Ok(decision) => decision,
-                Err(rejection) => {
-                    metrics::counter(metrics::COMMANDS_REFUSED, 1, &[]);
-                    return Err(rejection.into());
+            let decision = A::decide(stored.state.as_ref(), &command.data, &context);
+            let (change, events) = match decision {
+                Ok(Decision { change: Some(change), events }) => (change, events),
+                refused_or_unchanged => {
+                    // The rules look at what became of the aggregate since; the command may have been carried out
+                    // long ago.
+                    if self.publishes_deltas()
+                        && stored.forgets()
+                        && item::carried_out(dynamodb, &table, &command.subject, &command.id).await?
+                    {
+                        return Ok(Told::Repeated(stored.into_outcome(true)));
+                    }
+                    refused_or_unchanged?;
+                    return Ok(Told::Unchanged(stored.into_outcome(false)));
                 }
             };
-            let Decision { change: Some(change), events } = decision else {
-                return Ok(Outcome { version: stored.version, changed: false, state: stored.state });
-            };
-            let version = item::next(stored.version, self.environment.epoch);
+            let version = item::next(stored.version, *epoch)?;
             let events = item::envelopes(&self.micrograph, &self.environment, version, events, command)?;
             let next = item::Next { version, change, events, command: &command.id };
-            match item::store(&self.environment.dynamodb, &table, &command.subject, stored, next).await? {
-                item::Stored::Written(outcome) => {
-                    metrics::counter(metrics::COMMANDS_ACCEPTED, 1, &[]);
-                    return Ok(outcome);
+            match item::store(dynamodb, &table, &command.subject, stored, next).await? {
+                item::Stored::Written(outcome) => return Ok(Told::Accepted(outcome)),
+                item::Stored::Repeated => {
+                    let stored = item::load::<A>(dynamodb, &table, &command.subject).await?;
+                    return Ok(Told::Repeated(stored.into_outcome(true)));
                 }
-                item::Stored::Repeated(outcome) => {
-                    metrics::counter(metrics::COMMANDS_REPEATED, 1, &[]);
-                    return Ok(outcome);
-                }
-                item::Stored::Conflict => {
-                    tokio::time::sleep(std::time::Duration::from_millis(2 << attempt)).await;
-                }
+                item::Stored::Conflict => tokio::time::sleep(pause(&command.id, attempt)).await,
             }
         }
         let source = "other commands kept writing the aggregate".into();
         Err(StoreError::Transient { operation: "PutItem", table, source }.into())
     }
 
-    /// Handles a batch from the micrograph's queue of commands, which is FIFO by aggregate. Commands of one
-    /// aggregate are carried out in their order; after one that must wait, the later ones wait too. What the rules
-    /// refuse is quarantined, since nobody waits for an answer.
-    pub async fn handle(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Value, NotJson> {
-        let delivery = delivery::take_apart(payload)?;
-        let cutoff = deadline
-            .map(|deadline| deadline.checked_sub(projection::consumer::DEADLINE_MARGIN).unwrap_or(deadline));
-        let mut groups: BTreeMap<String, Vec<&Message<'_>>> = BTreeMap::new();
-        for message in &delivery.messages {
-            // A message whose header can't be read belongs to no aggregate: it is a group of its own.
-            let subject = serde_json::from_str::<Header<'_>>(&message.body)
-                .map_or_else(|_| format!("\u{0}{}", message.id), |header| header.subject);
-            groups.entry(subject).or_default().push(message);
-        }
-        let failed: BTreeSet<String> = futures::stream::iter(groups.into_values())
-            .map(|group| self.group(group, cutoff))
-            .buffer_unordered(CONCURRENT_AGGREGATES)
-            .flat_map(futures::stream::iter)
-            .collect()
-            .await;
-        let failures: Vec<Value> = failed.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
-        Ok(json!({ "batchItemFailures": failures }))
+    fn publishes_deltas(&self) -> bool {
+        self.micrograph.publishes.iter().any(|it| it.kind == Kind::Delta)
     }
+}
 
-    /// Carries out the commands of one aggregate; gives the messages that are to come again.
-    async fn group(&self, messages: Vec<&Message<'_>>, cutoff: Option<Instant>) -> Vec<String> {
-        for (position, message) in messages.iter().enumerate() {
-            let done = if cutoff.is_some_and(|cutoff| Instant::now() >= cutoff) {
-                Err("the invocation's time is over".to_owned())
-            } else {
-                self.deliver(message).await
-            };
-            if let Err(error) = done {
-                tracing::warn!(error, message = %message.id, "a command waits, and those after it");
-                return messages[position..].iter().map(|it| it.id.to_string()).collect();
-            }
-        }
-        Vec::new()
-    }
+/// How an outcome came about.
+enum Told<S> {
+    Accepted(Outcome<S>),
+    Repeated(Outcome<S>),
+    Unchanged(Outcome<S>),
+}
 
-    async fn deliver(&self, message: &Message<'_>) -> Result<(), String> {
-        match self.decode_and_run(message).await {
-            Ok(()) => Ok(()),
-            Err(Refusal::Later(error)) => Err(error),
-            Err(Refusal::Quarantine(reason, detail)) => {
-                tracing::warn!(?reason, detail, message = %message.id, "a command is quarantined");
-                let (raw, envelope) = (message.body.as_ref(), message.body.as_ref());
-                let kept = Quarantined { consumer: CONSUMER, reason, detail, raw, envelope };
-                self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
-            }
-        }
+fn within(code: &'static str, what: &str, text: &str, limit: usize) -> Result<(), Rejection> {
+    if (1..=limit).contains(&text.len()) {
+        return Ok(());
     }
+    let bytes = text.len();
+    Err(Rejection::new(code, format!("the {what} of a command has 1 to {limit} bytes; this one has {bytes}")))
+}
 
-    async fn decode_and_run(&self, message: &Message<'_>) -> Result<(), Refusal> {
-        let quarantine = |reason, why| Err(Refusal::Quarantine(reason, why));
-        if let Some(why) = &message.malformed {
-            return quarantine(Reason::Malformed, why.clone());
-        }
-        let header: Header<'_> = match serde_json::from_str(&message.body) {
-            Ok(header) => header,
-            Err(error) => return quarantine(Reason::Malformed, format!("not a command's envelope: {error}")),
-        };
-        let own = header.domain == self.micrograph.name();
-        let Some(decider) = self.micrograph.decides.get(header.name.as_ref()).filter(|_| own) else {
-            let known: Vec<_> = self.micrograph.decides.keys().collect();
-            let why = format!(
-                "{} doesn't decide {}.{}; it decides {known:?}",
-                self.micrograph.name(),
-                header.domain,
-                header.name
-            );
-            return quarantine(Reason::HandlerRejected, why);
-        };
-        if decider.major != header.major {
-            let why = format!("major version {} is not known here: known is {}", header.major, decider.major);
-            return quarantine(Reason::UnknownMajor, why);
-        }
-        let envelope = CommandEnvelope {
-            id: header.id,
-            domain: header.domain.into_owned(),
-            name: header.name.into_owned(),
-            major: header.major,
-            subject: header.subject,
-            time: header.time,
-            correlation_id: header.correlation_id,
-            traceparent: header.traceparent,
-            data: header.data,
-            extra: contracts::Extra::default(),
-        };
-        (decider.run)(self, &Delivered { envelope }).await
-    }
+/// How long a command waits before it is decided again: longer each time, and each command another while, so that
+/// those that met once don't keep meeting.
+fn pause(command: &str, attempt: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (command, attempt).hash(&mut hasher);
+    Duration::from_micros(hasher.finish() % (4_000 << attempt))
 }

@@ -4,7 +4,7 @@ use crate::aggregate::{Aggregate, Decide};
 use crate::app::App;
 use crate::commands::{Decider, decider};
 use crate::subgraph::Subgraph;
-use contracts::{Command, Event};
+use contracts::{Command, Event, EventKind, Kind};
 use projection::{Projection, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Micrograph {
     pub(crate) name: &'static str,
     pub(crate) owns: Vec<&'static str>,
     pub(crate) consumes: Vec<Subscription>,
-    pub(crate) decides: BTreeMap<&'static str, Arc<Decider>>,
+    pub(crate) decides: BTreeMap<&'static str, BTreeMap<u16, Arc<Decider>>>,
     pub(crate) publishes: Vec<Published>,
     pub(crate) topic: Option<&'static str>,
     pub(crate) serves: Option<fn(&Arc<App>) -> Subgraph>,
@@ -29,10 +29,11 @@ pub(crate) struct Subscription {
 }
 
 /// An event that a micrograph publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Published {
     pub name: &'static str,
     pub major: u16,
+    pub kind: Kind,
 }
 
 impl Micrograph {
@@ -70,17 +71,17 @@ impl Micrograph {
         self
     }
 
-    /// Decides a command by an aggregate that it owns.
+    /// Decides a command, in one major version, by an aggregate that it owns.
     #[must_use]
     pub fn decides<A: Decide<C>, C: Command>(mut self) -> Self {
-        self.decides.insert(C::NAME, Arc::new(decider::<A, C>()));
+        self.decides.entry(C::NAME).or_default().insert(C::MAJOR, Arc::new(decider::<A, C>()));
         self
     }
 
     /// Publishes an event.
     #[must_use]
     pub fn publishes<E: Event>(mut self) -> Self {
-        self.publishes.push(Published { name: E::NAME, major: E::MAJOR });
+        self.publishes.push(Published { name: E::NAME, major: E::MAJOR, kind: <E::Kind as EventKind>::KIND });
         self
     }
 

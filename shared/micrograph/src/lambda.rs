@@ -1,19 +1,20 @@
 //! The entry point of a service's binary: on Lambda the role that the handler's name says, else tools for people.
 
-use crate::app::App;
+use crate::app::{App, InvokeError};
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
 use crate::manifest::Manifest;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Request, Response};
-use lambda_runtime::{LambdaEvent, service_fn};
-
+use lambda_http::RequestExt;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use projection::consumer::ConsumeError;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// How long the end of an invocation may wait for telemetry to be sent.
 const FLUSH: Duration = Duration::from_millis(200);
@@ -27,7 +28,7 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
         }
         Some("schema") => {
             let name = micrograph.name();
-            let app = App::new(micrograph, Environment::from_env().await);
+            let app = App::new(micrograph, Environment::nowhere());
             let Some(subgraph) = app.subgraph() else { bail!("{name} serves no subgraph") };
             print!("{}", subgraph.sdl);
             return Ok(());
@@ -43,9 +44,18 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
         );
     }
     let telemetry = telemetry::init(telemetry::Config::from_env());
-    let handler = std::env::var("_HANDLER").context("_HANDLER names the role")?;
-    let app = App::new(micrograph, Environment::from_env().await);
-    let served = if handler == "subgraph" { serve(app).await } else { run(app, handler, &telemetry).await };
+    let handler =
+        std::env::var("_HANDLER").context("_HANDLER must name the role: set the function's handler")?;
+    let known: Vec<_> = Manifest::of(&micrograph).functions.into_iter().map(|it| it.handler).collect();
+    if !known.contains(&handler) {
+        bail!("{} has no handler `{handler}`; it has {known:?}", micrograph.name());
+    }
+    let app = App::new(micrograph, Environment::from_env().await?);
+    let served = if handler == "subgraph" {
+        serve(app, &telemetry).await
+    } else {
+        run(app, handler, &telemetry).await
+    };
     telemetry.flush(FLUSH);
     served
 }
@@ -55,21 +65,35 @@ async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> an
         let (app, handler) = (Arc::clone(&app), handler.clone());
         async move {
             let context = event.context;
-            let parent = context.xray_trace_id.as_deref().and_then(telemetry::TraceParent::from_xray);
-            let id = &context.request_id;
-            let span = telemetry::span::invocation(&handler, id, id, parent);
+            let span = span(&handler, &context);
             let deadline = Instant::now() + remaining(context.deadline, app.environment().clock);
             let answer =
                 app.invoke(&handler, event.payload.get().as_bytes(), Some(deadline)).instrument(span).await;
+            let answer = answer.map_err(|error| {
+                let message = telemetry::error_chain(&error);
+                tracing::error!(error = message, "the invocation failed");
+                Diagnostic { error_type: kind(&error).to_owned(), error_message: message }
+            });
             telemetry.flush(FLUSH);
-            answer.map_err(|error| {
-                tracing::error!(error = telemetry::error_chain(&error), "the invocation failed");
-                lambda_runtime::Error::from(error)
-            })
+            answer
         }
     };
     let answered: Result<(), _> = lambda_runtime::run(service_fn(invoke)).await;
     answered.map_err(|error| anyhow::anyhow!(error))
+}
+
+fn span(role: &str, context: &lambda_runtime::Context) -> tracing::Span {
+    let parent = context.xray_trace_id.as_deref().and_then(telemetry::TraceParent::from_xray);
+    telemetry::span::invocation(role, &context.request_id, &context.request_id, parent)
+}
+
+/// The name under which Lambda counts an error.
+fn kind(error: &InvokeError) -> &'static str {
+    match error {
+        InvokeError::UnknownHandler { .. } => "UnknownHandler",
+        InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",
+        InvokeError::Consume(ConsumeError::Unfinished) => "Unfinished",
+    }
 }
 
 /// How long until a deadline that is given in milliseconds since the epoch.
@@ -78,15 +102,17 @@ fn remaining(deadline: u64, clock: fn() -> jiff::Timestamp) -> Duration {
     Duration::from_millis(deadline.saturating_sub(now))
 }
 
-async fn serve(app: Arc<App>) -> anyhow::Result<()> {
+async fn serve(app: Arc<App>, telemetry: &telemetry::Guard) -> anyhow::Result<()> {
     let Some(subgraph) = app.subgraph() else { bail!("{} serves no subgraph", app.name()) };
     let serve = Arc::clone(&subgraph.serve);
     let answer = move |request: lambda_http::Request| {
         let serve = Arc::clone(&serve);
         async move {
+            let span = request.lambda_context_ref().map_or_else(Span::none, |it| span("subgraph", it));
             let (parts, body) = request.into_parts();
             let request: Request<Bytes> = Request::from_parts(parts, Bytes::copy_from_slice(&body));
-            let response: Response<Bytes> = serve(request).await;
+            let response: Response<Bytes> = serve(request).instrument(span).await;
+            telemetry.flush(FLUSH);
             let (parts, body) = response.into_parts();
             Ok::<_, lambda_http::Error>(Response::from_parts(parts, lambda_http::Body::from(body.to_vec())))
         }

@@ -42,7 +42,8 @@ pub struct Queue {
     pub name: String,
     /// Whether it keeps the order of each message group.
     pub fifo: bool,
-    /// How long a received message is hidden, in seconds: at least six times its function's timeout.
+    /// How long a received message is hidden, in seconds: at least six times its function's timeout and the time in
+    /// which a batch is gathered, as Lambda's documentation asks.
     pub visibility_timeout_seconds: u32,
     /// How long a message is kept, in seconds.
     pub retention_seconds: u32,
@@ -144,6 +145,8 @@ pub enum Trigger {
 }
 
 const TIMEOUT: u32 = 30;
+/// How long the batch of a consumer is gathered.
+const WINDOW: u32 = 1;
 const FOURTEEN_DAYS: u32 = 14 * 24 * 3600;
 
 impl Manifest {
@@ -241,7 +244,7 @@ impl Manifest {
             trigger: Trigger::Queue {
                 queue: queue.name.clone(),
                 batch_size: 1_000,
-                window_seconds: 1,
+                window_seconds: WINDOW,
                 maximum_concurrency: 2,
             },
             reads: vec![table.name.clone()],
@@ -254,7 +257,7 @@ impl Manifest {
 }
 
 fn published(micrograph: &Micrograph) -> Vec<String> {
-    let name = |Published { name, major }: &Published| format!("{}.{name}.v{major}", micrograph.name);
+    let name = |Published { name, major, .. }: &Published| format!("{}.{name}.v{major}", micrograph.name);
     let names: BTreeSet<String> = micrograph.publishes.iter().map(name).collect();
     names.into_iter().collect()
 }
@@ -273,7 +276,7 @@ impl Queue {
             dead_letter_queue: format!("{name}-dead-letters{suffix}"),
             name: format!("{name}{suffix}"),
             fifo,
-            visibility_timeout_seconds: 6 * TIMEOUT,
+            visibility_timeout_seconds: 6 * TIMEOUT + WINDOW,
             retention_seconds: FOURTEEN_DAYS,
             max_receive_count: 5,
         }

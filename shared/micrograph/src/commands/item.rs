@@ -5,6 +5,7 @@ use super::{CommandError, Outcome};
 use crate::aggregate::{Aggregate, Change, Recorded, Rejection};
 use crate::declaration::{Micrograph, Published};
 use crate::environment::Environment;
+use crate::json;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -47,8 +48,19 @@ pub(super) struct Ready {
 
 pub(super) enum Stored<S> {
     Written(Outcome<S>),
-    Repeated(Outcome<S>),
+    Repeated,
     Conflict,
+}
+
+impl<A: Aggregate> Loaded<A> {
+    pub fn into_outcome(self, changed: bool) -> Outcome<A::State> {
+        Outcome { version: self.version, changed, state: self.state }
+    }
+
+    /// Whether the ring may have lost a command.
+    pub fn forgets(&self) -> bool {
+        self.commands.len() >= RING
+    }
 }
 
 pub(super) async fn load<A: Aggregate>(
@@ -62,10 +74,8 @@ pub(super) async fn load<A: Aggregate>(
     let state = match item.get("state") {
         None => None,
         Some(state) => Some(serde_dynamo::from_attribute_value(state.clone()).map_err(|error| {
-            CommandError::Internal(format!(
-                "the {} `{subject}` can't be read by this build: {error}",
-                A::NAME
-            ))
+            let (name, why) = (A::NAME, json::without_values(&error.to_string()));
+            CommandError::Internal(format!("the {name} `{subject}` can't be read by this build: {why}"))
         })?),
     };
     let number = |name: &str| item.get(name).and_then(|it| it.as_n().ok()?.parse().ok());
@@ -87,7 +97,7 @@ pub(super) fn envelopes<C: Command>(
     command: &CommandEnvelope<C>,
 ) -> Result<Vec<Ready>, CommandError> {
     let wrap = |(index, event): (usize, Recorded)| {
-        let published = Published { name: event.name, major: event.major };
+        let published = Published { name: event.name, major: event.major, kind: event.kind };
         if event.domain != micrograph.name() || !micrograph.publishes.contains(&published) {
             let (name, event) = (micrograph.name(), event.name);
             return Err(CommandError::Internal(format!("{name} doesn't declare that it publishes {event}")));
@@ -128,9 +138,31 @@ pub(super) fn envelopes<C: Command>(
     events.into_iter().enumerate().map(wrap).collect()
 }
 
-/// The version of the next write. In a newer epoch the sequence goes on.
-pub(super) fn next(version: Version, epoch: u16) -> Version {
-    Version { epoch: version.epoch.max(epoch), seq: version.seq + 1 }
+/// The version of the next write. In a newer epoch the sequence goes on; in an older one nothing may be written.
+pub(super) fn next(version: Version, epoch: u16) -> Result<Version, CommandError> {
+    if version.epoch > epoch {
+        let newer = version.epoch;
+        return Err(CommandError::Internal(format!(
+            "this region's epoch is {epoch}, but the aggregate was written in epoch {newer}: send the command to its \
+             home, or set REGION_EPOCH"
+        )));
+    }
+    if version.seq >= Version::MAX_SEQ {
+        return Err(CommandError::Internal("the aggregate has no version left".to_owned()));
+    }
+    Ok(Version { epoch, seq: version.seq + 1 })
+}
+
+/// Whether a command that brought a Delta was carried out, by its outbox item.
+pub(super) async fn carried_out(
+    client: &Client,
+    table: &str,
+    subject: &str,
+    command: &str,
+) -> Result<bool, CommandError> {
+    let read = client.get_item().table_name(table).consistent_read(true).projection_expression("v");
+    let read = read.set_key(Some(key(subject, &outbox_key(command)))).send().await;
+    Ok(read.map_err(|error| failure("GetItem", table, error))?.item.is_some())
 }
 
 pub(super) async fn store<A: Aggregate>(
@@ -177,8 +209,7 @@ pub(super) async fn store<A: Aggregate>(
     if own.is_empty() {
         alone(client, table, put, outcome).await
     } else {
-        let unchanged = Outcome { version: before, changed: true, state: loaded.state };
-        with_outbox(client, table, (subject, write.command), put, own, (outcome, unchanged)).await
+        with_outbox(client, table, (subject, write.command), put, own, outcome).await
     }
 }
 
@@ -196,13 +227,13 @@ async fn alone<S>(
         .set_expression_attribute_values(put.expression_attribute_values);
     match request.send().await {
         Ok(_) => Ok(Stored::Written(outcome)),
-        Err(error)
-            if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-        {
-            Ok(Stored::Conflict)
-        }
+        Err(error) if error.as_service_error().is_some_and(overtaken) => Ok(Stored::Conflict),
         Err(error) => Err(failure("PutItem", table, error)),
     }
+}
+
+fn overtaken(error: &PutItemError) -> bool {
+    error.is_conditional_check_failed_exception() || error.is_transaction_conflict_exception()
 }
 
 /// Deltas can't be told again from the aggregate's state: each write of such an aggregate keeps its events in an
@@ -214,9 +245,9 @@ async fn with_outbox<S>(
     (subject, command): (&str, &str),
     put: Put,
     events: Vec<Ready>,
-    (outcome, unchanged): (Outcome<S>, Outcome<S>),
+    outcome: Outcome<S>,
 ) -> Result<Stored<S>, CommandError> {
-    let mut item = key(subject, &format!("command#{command}"));
+    let mut item = key(subject, &outbox_key(command));
     item.insert("v".to_owned(), AttributeValue::N(outcome.version.packed().to_string()));
     item.insert(OUTBOX.to_owned(), list(events.into_iter().map(|it| it.text)));
     let outbox = Put::builder()
@@ -236,15 +267,14 @@ async fn with_outbox<S>(
     };
     let code = |position: usize| canceled.cancellation_reasons().get(position).and_then(|it| it.code());
     match (code(0), code(1)) {
-        (_, Some("ConditionalCheckFailed")) => Ok(Stored::Repeated(unchanged)),
+        (_, Some("ConditionalCheckFailed")) => Ok(Stored::Repeated),
         (Some("ConditionalCheckFailed" | "TransactionConflict"), _) | (_, Some("TransactionConflict")) => {
             Ok(Stored::Conflict)
         }
         (Some("ValidationError"), _) | (_, Some("ValidationError")) => {
             let reason = canceled.cancellation_reasons().iter().find_map(|it| it.message());
             let reason = reason.unwrap_or("the item is not valid").to_owned();
-            Err(StoreError::Refused { operation: "TransactWriteItems", table: table.to_owned(), reason }
-                .into())
+            Err(refused("TransactWriteItems", table.to_owned(), reason))
         }
         _ => Err(failure("TransactWriteItems", table, error)),
     }
@@ -253,6 +283,10 @@ async fn with_outbox<S>(
 fn key(subject: &str, sort: &str) -> Attributes {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     HashMap::from([("pk".to_owned(), text(subject)), ("sk".to_owned(), text(sort))])
+}
+
+fn outbox_key(command: &str) -> String {
+    format!("command#{command}")
 }
 
 fn list(texts: impl Iterator<Item = String>) -> AttributeValue {
@@ -264,5 +298,21 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    projection::dynamodb::failure(operation, table, error).into()
+    let message = error.message().map(str::to_owned);
+    match projection::dynamodb::failure(operation, table, error) {
+        // DynamoDB's own words, without the request and response around them.
+        StoreError::Refused { operation, table, reason } => {
+            refused(operation, table, message.unwrap_or(reason))
+        }
+        transient @ StoreError::Transient { .. } => transient.into(),
+    }
+}
+
+/// What DynamoDB refuses for good. How large an aggregate gets is up to the command.
+fn refused(operation: &'static str, table: String, reason: String) -> CommandError {
+    if reason.contains("size has exceeded") {
+        let why = "the aggregate and its event would be larger than the 400 KB that the store keeps of one";
+        return Rejection::new("AGGREGATE_TOO_LARGE", why).into();
+    }
+    StoreError::Refused { operation, table, reason }.into()
 }

@@ -1,2 +1,14 @@
-//! Tests.
-use axum as _;
+//! A micrograph in an environment of embedded services, through the real SDK clients.
+
+mod commands;
+mod deltas;
+mod inventory;
+mod lambda;
+mod manifest;
+mod outbox;
+mod queue;
+mod wire;
+mod world;
+
+#[path = "../../examples/shop/catalogue.rs"]
+mod catalogue;

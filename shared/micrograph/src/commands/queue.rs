@@ -1,0 +1,181 @@
+//! Commands from a queue: decoded one by one, in the order of their aggregate.
+
+use super::{CommandError, Commands};
+use crate::aggregate::{Decide, Rejection};
+use crate::json;
+use contracts::{Command, CommandEnvelope};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use projection::consumer::{ConsumeError, DEADLINE_MARGIN};
+use projection::delivery::{self, Message};
+use projection::quarantine::{Quarantined, Reason};
+use projection::store::StoreError;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::Instant;
+
+/// How many aggregates are written at once.
+const CONCURRENT_AGGREGATES: usize = 16;
+
+/// The name under which commands stand in the quarantine.
+const CONSUMER: &str = "commands";
+
+/// A command as it came from a queue, its data not yet decoded.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Header<'a> {
+    id: String,
+    #[serde(borrow)]
+    domain: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+    major: u16,
+    subject: String,
+    time: jiff::Timestamp,
+    correlation_id: String,
+    #[serde(default)]
+    traceparent: Option<String>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// Decodes and decides one type of command in one major version.
+pub(crate) type Decider =
+    Box<dyn for<'a> Fn(&'a Commands, Header<'a>) -> BoxFuture<'a, Result<(), Refusal>> + Send + Sync>;
+
+/// Why a command from a queue was not carried out.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Quarantine(Reason, String),
+    Later(String),
+}
+
+pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
+    Box::new(|commands, given| {
+        Box::pin(async move {
+            let violation = |why| Refusal::Quarantine(Reason::SchemaViolation, why);
+            let data: C =
+                serde_json::from_str(given.data.get()).map_err(|error| violation(json::describe(&error)))?;
+            if data.subject() != given.subject {
+                return Err(violation("the envelope's subject is another than the data's".to_owned()));
+            }
+            let envelope = CommandEnvelope {
+                id: given.id,
+                domain: given.domain.into_owned(),
+                name: given.name.into_owned(),
+                major: given.major,
+                subject: given.subject,
+                time: given.time,
+                correlation_id: given.correlation_id,
+                traceparent: given.traceparent,
+                data,
+                extra: contracts::Extra::default(),
+            };
+            let refused = |why| Refusal::Quarantine(Reason::HandlerRejected, why);
+            match commands.execute::<A, C>(&envelope).await {
+                Ok(_) => Ok(()),
+                Err(CommandError::Rejected(Rejection { code, message })) => {
+                    Err(refused(format!("{code}: {message}")))
+                }
+                Err(CommandError::Store(StoreError::Refused { reason, .. })) => Err(refused(reason)),
+                Err(error) => Err(Refusal::Later(telemetry::error_chain(&error))),
+            }
+        })
+    })
+}
+
+impl Commands {
+    /// Handles a batch from the micrograph's queue of commands, which is FIFO by aggregate. Commands of one
+    /// aggregate are carried out in their order; after one that must wait, the later ones wait too. What the rules
+    /// refuse is quarantined, since nobody waits for an answer.
+    ///
+    /// # Errors
+    /// Where the payload can't be taken apart, and where a command that was handed over alone must wait.
+    pub async fn handle(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Value, ConsumeError> {
+        let delivery = delivery::take_apart(payload)?;
+        let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
+        let mut groups: BTreeMap<String, Vec<&Message<'_>>> = BTreeMap::new();
+        for message in &delivery.messages {
+            // A message whose header can't be read belongs to no aggregate: it is a group of its own.
+            let subject = serde_json::from_str::<Header<'_>>(&message.body)
+                .map_or_else(|_| format!("\u{0}{}", message.id), |header| header.subject);
+            groups.entry(subject).or_default().push(message);
+        }
+        let failed: BTreeSet<String> = futures::stream::iter(groups.into_values())
+            .map(|group| self.group(group, cutoff))
+            .buffer_unordered(CONCURRENT_AGGREGATES)
+            .flat_map(futures::stream::iter)
+            .collect()
+            .await;
+        if !delivery.partial && !failed.is_empty() {
+            return Err(ConsumeError::Unfinished);
+        }
+        let failures: Vec<Value> = failed.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        Ok(json!({ "batchItemFailures": failures }))
+    }
+
+    /// Carries out the commands of one aggregate; gives the messages that are to come again.
+    async fn group(&self, messages: Vec<&Message<'_>>, cutoff: Option<Instant>) -> Vec<String> {
+        for (position, message) in messages.iter().enumerate() {
+            let done = match cutoff {
+                None => self.deliver(message).await,
+                Some(cutoff) if Instant::now() >= cutoff => Err(OVER.to_owned()),
+                // A write that is given up may still be applied: the command is known when it comes again.
+                Some(cutoff) => tokio::time::timeout_at(cutoff, self.deliver(message))
+                    .await
+                    .unwrap_or_else(|_| Err(OVER.to_owned())),
+            };
+            if let Err(error) = done {
+                tracing::warn!(error, message_id = %message.id, "a command waits, and those after it");
+                return messages[position..].iter().map(|it| it.id.to_string()).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    async fn deliver(&self, message: &Message<'_>) -> Result<(), String> {
+        match self.decode_and_run(message).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Later(error)) => Err(error),
+            Err(Refusal::Quarantine(reason, detail)) => {
+                let detail = json::bounded(detail);
+                tracing::warn!(?reason, detail, message_id = %message.id, "a command is quarantined");
+                let (raw, envelope) = (message.body.as_ref(), message.body.as_ref());
+                let kept = Quarantined { consumer: CONSUMER, reason, detail, raw, envelope };
+                self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
+            }
+        }
+    }
+
+    async fn decode_and_run(&self, message: &Message<'_>) -> Result<(), Refusal> {
+        let quarantine = |reason, why| Err(Refusal::Quarantine(reason, why));
+        if let Some(why) = &message.malformed {
+            return quarantine(Reason::Malformed, why.clone());
+        }
+        let header: Header<'_> = match serde_json::from_str(&message.body) {
+            Ok(header) => header,
+            Err(error) => {
+                let why = format!("not a command's envelope: {}", json::describe(&error));
+                return quarantine(Reason::Malformed, why);
+            }
+        };
+        let (own, decides) = (self.micrograph.name(), &self.micrograph.decides);
+        let of_name = decides.get(header.name.as_ref()).filter(|_| header.domain == own);
+        let Some(majors) = of_name else {
+            let known: Vec<_> = decides.keys().collect();
+            let why = format!("{own} doesn't decide {}.{}; it decides {known:?}", header.domain, header.name);
+            return quarantine(Reason::HandlerRejected, why);
+        };
+        let Some(run) = majors.get(&header.major) else {
+            let known: Vec<_> = majors.keys().collect();
+            let why = format!("major version {} is not known here: known are {known:?}", header.major);
+            return quarantine(Reason::UnknownMajor, why);
+        };
+        run(self, header).await
+    }
+}
+
+/// Why a command waits that was not begun, or not finished, in time.
+const OVER: &str = "the invocation's time is over";

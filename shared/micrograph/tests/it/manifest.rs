@@ -1,0 +1,81 @@
+//! What a micrograph says that it needs, and what comes of it.
+
+use crate::catalogue::catalogue;
+use crate::inventory::inventory;
+use crate::world::World;
+use aws_sdk_dynamodb::types::{StreamViewType, TimeToLiveStatus};
+use micrograph::InvokeError;
+use micrograph::manifest::{Manifest, Trigger};
+
+#[test]
+fn the_manifest_of_a_micrograph_with_everything() {
+    insta::assert_json_snapshot!("catalogue", Manifest::of(&catalogue()));
+}
+
+#[test]
+fn queues_hide_a_message_for_six_timeouts_and_have_a_dead_letter_queue_of_their_kind() {
+    for manifest in [Manifest::of(&catalogue()), Manifest::of(&inventory())] {
+        for function in &manifest.functions {
+            let Trigger::Queue { queue, batch_size, window_seconds, .. } = &function.trigger else {
+                continue;
+            };
+            let queue = manifest.queues.iter().find(|it| it.name == *queue).expect("it is declared");
+            assert!(queue.visibility_timeout_seconds >= 6 * function.timeout_seconds + window_seconds);
+            for name in [&queue.name, &queue.dead_letter_queue] {
+                assert_eq!(queue.fifo, name.strip_suffix(".fifo").is_some(), "{name}");
+            }
+            assert!(!queue.fifo || (*batch_size <= 10 && *window_seconds == 0), "what SQS allows");
+        }
+    }
+}
+
+#[test]
+fn every_name_in_a_manifest_is_one_that_it_declares() {
+    let manifest = Manifest::of(&catalogue());
+    let tables: Vec<&str> = manifest.tables.iter().map(|it| it.name.as_str()).collect();
+    for function in &manifest.functions {
+        for table in function.reads.iter().chain(&function.writes) {
+            assert!(tables.contains(&table.as_str()), "{} names {table}", function.handler);
+        }
+        if let Trigger::Stream { table, .. } = &function.trigger {
+            assert!(manifest.tables.iter().any(|it| it.name == *table && it.stream), "{table} has no stream");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_is_not_there_is_named_with_those_that_are() {
+    let world = World::of(catalogue()).await;
+    for handler in ["consumer.nothing", "consumer.", "outbox.product", ""] {
+        let error = world.app.invoke(handler, b"{}", None).await.expect_err("there is none");
+        assert!(matches!(error, InvokeError::UnknownHandler { .. }));
+        let text = error.to_string();
+        assert!(text.contains(&format!("`{handler}`")) && text.contains("consumer.titles"), "{text}");
+    }
+    let nothing = World::of(micrograph::Micrograph::new("nothing")).await;
+    for handler in ["commands", "outbox", "subgraph"] {
+        nothing.app.invoke(handler, b"{}", None).await.expect_err("it has no role");
+    }
+    assert!(nothing.app.subgraph().is_none() && nothing.app.consumer("titles").is_none());
+}
+
+#[tokio::test]
+async fn tables_are_created_as_declared_and_only_once() {
+    let world = World::of(catalogue()).await;
+    world.app.create_tables().await.expect("they are there already");
+    let client = world.db.client();
+    for table in world.app.manifest().tables {
+        let name = world.app.environment().table(&table.name);
+        let found = client.describe_table().table_name(&name).send().await.expect("it exists").table;
+        let found = found.expect("a description");
+        let view = found.stream_specification().and_then(|it| it.stream_view_type().cloned());
+        assert_eq!(view, table.stream.then_some(StreamViewType::NewImage), "{name}");
+        let indexes = found.global_secondary_indexes().iter().filter_map(|it| it.index_name());
+        assert_eq!(indexes.collect::<Vec<_>>(), table.indexes.iter().map(|it| it.name).collect::<Vec<_>>());
+        let ttl = client.describe_time_to_live().table_name(&name).send().await.expect("it exists");
+        let ttl = ttl.time_to_live_description.expect("a description");
+        let enabled = ttl.time_to_live_status() == Some(&TimeToLiveStatus::Enabled);
+        assert_eq!(enabled.then(|| ttl.attribute_name()).flatten(), table.ttl, "{name}");
+    }
+    assert_eq!(world.db.streams(), ["test-catalogue-product"]);
+}
