@@ -1,0 +1,6 @@
+//! Pricing's functions on Lambda, one binary for all roles.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    micrograph::main(pricing::micrograph()).await
+}
