@@ -91,6 +91,8 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     depth: usize,
+    /// Like `depth`, with fragments counted as levels.
+    nesting: usize,
     fields: usize,
     aliases: usize,
     /// Fields that stand in the set itself.
@@ -112,6 +114,8 @@ pub(crate) fn check_document(
     let size = set_size(operation, &fragments, &mut sizes)?;
     let checks = [
         (size.depth, limits.depth, codes::DEPTH_LIMIT, "levels of fields"),
+        // A chain of fragments has no depth of its own, but whoever walks down it recurses.
+        (size.nesting, limits.depth.saturating_mul(4), codes::DEPTH_LIMIT, "levels of fields and fragments"),
         (size.fields, limits.fields, codes::FIELD_LIMIT, "fields"),
         (size.aliases, limits.aliases, codes::ALIAS_LIMIT, "aliases"),
         (size.direct, limits.root_fields, codes::ROOT_FIELD_LIMIT, "root fields"),
@@ -181,19 +185,27 @@ fn set_size<'a>(
                 let inner = set_size(&field.selection_set, fragments, sizes)?;
                 Size {
                     depth: inner.depth.saturating_add(1),
+                    nesting: inner.nesting.saturating_add(1),
                     fields: inner.fields.saturating_add(1),
                     aliases: inner.aliases.saturating_add(usize::from(field.alias.is_some())),
                     direct: 1,
                 }
             }
-            Selection::InlineFragment(fragment) => set_size(&fragment.selection_set, fragments, sizes)?,
+            Selection::InlineFragment(fragment) => {
+                let inner = set_size(&fragment.selection_set, fragments, sizes)?;
+                Size { nesting: inner.nesting.saturating_add(1), ..inner }
+            }
             Selection::FragmentSpread(spread) => match fragments.get(spread.fragment_name.as_str()) {
-                Some(fragment) => fragment_size(fragment, fragments, sizes)?,
+                Some(fragment) => {
+                    let inner = fragment_size(fragment, fragments, sizes)?;
+                    Size { nesting: inner.nesting.saturating_add(1), ..inner }
+                }
                 None => Size::default(),
             },
         };
         total = Size {
             depth: total.depth.max(size.depth),
+            nesting: total.nesting.max(size.nesting),
             fields: total.fields.saturating_add(size.fields),
             aliases: total.aliases.saturating_add(size.aliases),
             direct: total.direct.saturating_add(size.direct),
@@ -283,6 +295,17 @@ mod tests {
         assert_eq!(document_code("{x:a y:a}", aliases).as_deref(), Some(codes::ALIAS_LIMIT));
         let roots = Limits { root_fields: 1, ..Limits::default() };
         assert_eq!(document_code("{a ...on Q{b}}", roots).as_deref(), Some(codes::ROOT_FIELD_LIMIT));
+    }
+
+    #[test]
+    fn a_chain_of_fragments_counts_as_nesting() {
+        use std::fmt::Write as _;
+        let mut chain = "{...F0}".to_owned();
+        for link in 0..500 {
+            write!(chain, " fragment F{link} on Q {{ ...F{} }}", link + 1).unwrap();
+        }
+        chain.push_str(" fragment F500 on Q { a }");
+        assert_eq!(document_code(&chain, Limits::default()).as_deref(), Some(codes::DEPTH_LIMIT));
     }
 
     #[test]

@@ -129,13 +129,23 @@ pub(crate) fn parse(
     let mut found = Found::default();
     for definition in &document.definitions {
         match definition {
-            Definition::Operation(operation) => found.read(parts(operation).3),
+            Definition::Operation(operation) => {
+                let (_, _, variables, set) = parts(operation);
+                variables.iter().filter_map(|variable| variable.default_value.as_ref()).for_each(|value| {
+                    found.read_value(value);
+                });
+                found.read(set);
+            }
             Definition::Fragment(fragment) => found.read(&fragment.selection_set),
         }
     }
     if let Some(alias) = found.reserved_alias {
         let message =
             format!("the alias {alias} starts with two underscores, which GraphQL keeps for itself");
+        return Err(vec![GraphQlError::new(codes::VALIDATION_FAILED, message)]);
+    }
+    if found.infinite {
+        let message = "a number is larger than a Float can hold";
         return Err(vec![GraphQlError::new(codes::VALIDATION_FAILED, message)]);
     }
     let errors = validator.errors(&document);
@@ -242,9 +252,20 @@ struct Found {
     condition_variables: HashSet<String>,
     reserved_alias: Option<String>,
     introspects: bool,
+    /// A number that no subgraph could read.
+    infinite: bool,
 }
 
 impl Found {
+    fn read_value(&mut self, value: &Literal) {
+        match value {
+            Value::Float(number) => self.infinite |= !number.is_finite(),
+            Value::List(items) => items.iter().for_each(|item| self.read_value(item)),
+            Value::Object(fields) => fields.iter().for_each(|(_, value)| self.read_value(value)),
+            _ => {}
+        }
+    }
+
     fn read(&mut self, set: &SelectionSet<'static, String>) {
         for selection in &set.items {
             let directives = match selection {
@@ -255,6 +276,7 @@ impl Found {
                     {
                         self.reserved_alias = Some(alias.clone());
                     }
+                    field.arguments.iter().for_each(|(_, value)| self.read_value(value));
                     self.read(&field.selection_set);
                     &field.directives
                 }

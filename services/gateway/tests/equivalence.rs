@@ -39,8 +39,11 @@ type Country @shareable { code: String! name: String }
 type Product @key(fields: \"id\") { id: ID! }
 ";
 
-/// All of it as one schema: type, fields, each with its type's name (or none for a leaf).
-const FIELDS: &[(&str, &[(&str, Option<&str>)])] = &[
+/// Fields, each with its type's name, or none for a leaf.
+type Fields = &'static [(&'static str, Option<&'static str>)];
+
+/// All of it as one schema.
+const FIELDS: &[(&str, Fields)] = &[
     (
         "Query",
         &[
@@ -168,7 +171,7 @@ fn filled(value: &Value, depth: usize) -> Value {
                     add(price(n));
                 }
                 Some("Service") => {
-                    add(json!({ "price": "9.00 GBP", "price({\"currency\":\"EUR\"})": "9.20 EUR" }))
+                    add(json!({ "price": "9.00 GBP", "price({\"currency\":\"EUR\"})": "9.20 EUR" }));
                 }
                 Some("Maker") => {
                     let n = number(&fields["code"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gateway::transport::{InProcess, SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use gateway::transport::{Handler, InProcess, SubgraphRequest, SubgraphResponse, Transport, TransportError};
 use gateway::{Config, Gateway, Method, Request, Supergraph};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -170,6 +170,18 @@ async fn an_entity_that_is_not_there_is_null_without_an_error() {
     )
     .await;
     assert_eq!(got, json!({ "data": { "products": [{ "price": null }, { "price": "2.00" }] } }));
+}
+
+#[tokio::test]
+async fn a_subgraph_that_panics_costs_its_own_fields() {
+    let subgraphs = subgraphs();
+    let (well, _) = support::transport_of(&subgraphs);
+    let panics: Handler = Arc::new(|_| Box::pin(async { panic!("as a test asks for") }));
+    let transport = Arc::new((*well).clone().with("prices", panics));
+    let gateway = support::gateway_with(&subgraphs, transport, Config::default());
+    let got = support::json_of(&support::ask(&gateway, "{ product { title price } }", Value::Null).await);
+    assert_eq!(got["data"], json!({ "product": { "title": "title of a", "price": null } }));
+    assert_eq!(got["errors"][0]["extensions"]["code"], "SUBGRAPH_UNREACHABLE");
 }
 
 #[tokio::test(start_paused = true)]

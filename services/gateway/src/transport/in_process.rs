@@ -1,9 +1,10 @@
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use http::{Method, Request, Response, header};
 
 use super::{SubgraphRequest, SubgraphResponse, Transport, TransportError};
@@ -50,7 +51,11 @@ impl Transport for InProcess {
         outgoing
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        let (parts, body) = handler(outgoing).await.into_parts();
+        let handler = Arc::clone(handler);
+        // A subgraph that panics costs its own fields, as one that is down does.
+        let answer = AssertUnwindSafe(async move { handler(outgoing).await }).catch_unwind().await;
+        let answer = answer.map_err(|_| TransportError::Unreachable("its handler panicked".to_owned()))?;
+        let (parts, body) = answer.into_parts();
         Ok(SubgraphResponse { status: parts.status, headers: parts.headers, body })
     }
 }
