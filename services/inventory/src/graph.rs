@@ -1,0 +1,190 @@
+//! The subgraph: products with their stock.
+
+use crate::{adjustments, reservations, stock};
+use async_graphql::{Context, EmptySubscription, Enum, ID, Object, Result, SimpleObject, Union};
+use contracts::inventory::{self as contract, AdjustStock};
+use federation::read::List;
+use federation::{Entities, Key, PageArgs, Reader, UserError};
+use futures::future::{try_join, try_join_all};
+use micrograph::{App, Commands, Refused, Subgraph, mutate};
+use std::sync::Arc;
+
+/// The most reads of one partition for the sum of all adjustments, of a hundred products each.
+const MOST_READS: usize = 64;
+
+/// The inventory's subgraph.
+pub fn subgraph(app: &Arc<App>) -> Subgraph {
+    let schema = federation::schema(Query, Mutation, EmptySubscription)
+        .data(Entities::<adjustments::View>::new(app.reader("adjustments")))
+        .data(Entities::<reservations::View>::new(app.reader("reservations")))
+        .data(Adjustments(app.reader("adjustments")))
+        .data(app.commands().clone());
+    Subgraph::new(schema.finish())
+}
+
+struct Adjustments(Reader);
+
+struct Query;
+
+/// What the inventory answers.
+#[Object]
+impl Query {
+    /// The product with this SKU.
+    #[graphql(entity)]
+    async fn product_by_sku(&self, sku: ID) -> Product {
+        Product { sku: sku.0 }
+    }
+
+    /// How often the stock of any product was adjusted.
+    #[graphql(cache_control(max_age = 60), complexity = 100)]
+    async fn stock_adjustments(&self, ctx: &Context<'_>) -> Result<AdjustmentSummary> {
+        let reader = &ctx.data::<Adjustments>()?.0;
+        let parts = try_join_all(adjustments::all().map(|products| summary(reader, products))).await?;
+        Ok(parts.into_iter().fold(AdjustmentSummary::default(), AdjustmentSummary::plus))
+    }
+}
+
+/// A product, with its stock.
+struct Product {
+    sku: String,
+}
+
+/// A product, with its stock.
+#[Object(cache_control(max_age = 10))]
+impl Product {
+    /// Stock keeping unit.
+    async fn sku(&self) -> ID {
+        ID(self.sku.clone())
+    }
+
+    /// How many pieces there are.
+    async fn stock(&self, ctx: &Context<'_>) -> Result<Stock> {
+        let (adjusted, ordered) = (adjustments::key(&self.sku), reservations::key(&self.sku));
+        let (adjusted, ordered) = try_join(
+            ctx.data::<Entities<adjustments::View>>()?.load(Key::new(adjusted.pk, adjusted.sk)),
+            ctx.data::<Entities<reservations::View>>()?.load(Key::new(ordered.pk, ordered.sk)),
+        )
+        .await?;
+        let on_hand = adjusted.unwrap_or_default().on_hand;
+        let reservations::View { reserved, returned } = ordered.unwrap_or_default();
+        Ok(Stock { on_hand, reserved, returned, available: on_hand + returned - reserved })
+    }
+}
+
+/// How many pieces of a product there are.
+#[derive(SimpleObject)]
+struct Stock {
+    /// The sum of all adjustments: what came in and turned up, less what was lost.
+    on_hand: i64,
+    /// Pieces in placed orders; cancelled ones reserve nothing.
+    reserved: i64,
+    /// Pieces that came back by credit notes.
+    returned: i64,
+    /// On hand and returned, less reserved. Negative where more was ordered than was ever counted in: orders are
+    /// taken whether or not the delivery that fills them was recorded.
+    available: i64,
+}
+
+/// How often stock was adjusted.
+#[derive(Clone, Copy, Default, SimpleObject)]
+struct AdjustmentSummary {
+    /// To fewer pieces.
+    down: i64,
+    /// To more pieces.
+    up: i64,
+}
+
+impl AdjustmentSummary {
+    fn plus(self, other: Self) -> Self {
+        Self { down: self.down + other.down, up: self.up + other.up }
+    }
+}
+
+/// The sum over one partition's products.
+async fn summary(reader: &Reader, products: List) -> Result<AdjustmentSummary> {
+    let mut sum = AdjustmentSummary::default();
+    let mut after = None;
+    for _ in 0..MOST_READS {
+        let args = PageArgs::new(Some(100), after, None, None)?;
+        let page = reader.page::<adjustments::View>(&products, &args).await?;
+        for row in &page.rows {
+            sum = sum.plus(AdjustmentSummary { down: row.view.down, up: row.view.up });
+        }
+        match page.rows.into_iter().last() {
+            Some(last) if page.has_next => after = Some(last.cursor),
+            _ => return Ok(sum),
+        }
+    }
+    Err(UserError::new("TOO_MANY_PRODUCTS", "there are more adjusted products than one answer can add up")
+        .into())
+}
+
+struct Mutation;
+
+/// What the inventory does.
+#[Object]
+impl Mutation {
+    /// Corrects the stock of a product by some pieces, up or down. The same `commandId` counts once.
+    async fn adjust_stock(
+        &self,
+        ctx: &Context<'_>,
+        sku: ID,
+        #[graphql(desc = "Pieces: not 0, at most 1,000,000 up or down.")] quantity: i64,
+        reason: Reason,
+        command_id: Option<String>,
+    ) -> Result<StockResult> {
+        let command = AdjustStock { sku: sku.trim().to_uppercase(), quantity, reason: reason.into() };
+        let sku = command.sku.clone();
+        let commands = ctx.data::<Commands>()?;
+        Ok(match mutate::<stock::Stock, AdjustStock>(ctx, commands, command_id, command).await? {
+            Ok(outcome) => StockResult::Changed(StockChanged {
+                product: Product { sku },
+                on_hand: outcome.state.map_or(0, |stock| stock.on_hand),
+                version: outcome.version.to_string(),
+            }),
+            Err(refused) => StockResult::Refused(refused),
+        })
+    }
+}
+
+/// Why stock is adjusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(name = "AdjustmentReason")]
+enum Reason {
+    /// Goods came in.
+    Received,
+    /// Goods were lost, damaged or thrown away.
+    WrittenOff,
+    /// Goods turned up, or left the books without being sold.
+    Found,
+}
+
+impl From<Reason> for contract::Reason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Received => Self::Received,
+            Reason::WrittenOff => Self::WrittenOff,
+            Reason::Found => Self::Found,
+        }
+    }
+}
+
+/// What an adjustment came to.
+#[derive(Union)]
+enum StockResult {
+    /// It was carried out.
+    Changed(StockChanged),
+    /// It was refused.
+    Refused(Refused),
+}
+
+/// Stock as an adjustment left it.
+#[derive(SimpleObject)]
+struct StockChanged {
+    /// The product; what it shows catches up with the version.
+    product: Product,
+    /// The sum of all adjustments now.
+    on_hand: i64,
+    /// The version of the stock now.
+    version: String,
+}
