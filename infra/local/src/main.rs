@@ -1,1 +1,27 @@
-fn main() {}
+//! The binary `tributary`.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = local::cli::Cli::parse();
+    let mut config = telemetry::Config::from_env();
+    if std::env::var_os("TRIBUTARY_LOG").or_else(|| std::env::var_os("RUST_LOG")).is_none() {
+        config.level = "warn".to_owned();
+    }
+    let _telemetry = telemetry::init(config);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no threads to run on: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(local::cli::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

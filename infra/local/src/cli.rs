@@ -1,0 +1,406 @@
+//! The command line.
+
+use crate::admin::{self, Ask};
+use crate::folder::{DEFAULT, Folder, FolderError, Holder};
+use crate::publish;
+use crate::quarantine::{Listed, Shown};
+use crate::server::{self, Server};
+use crate::suite::{CommandRef, Settings, Suite};
+use crate::{importing, sample, shop};
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use embedded::Durability;
+use embedded::queue::Chaos;
+use gateway::Graphiql;
+use micrograph::manifest::Manifest;
+use serde_json::Value;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A gift retailer's supergraph on one machine: micrographs, their projections, the bus between them, the gateway.
+///
+/// Without a command it serves the graph at http://127.0.0.1:4000/graphql until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// The folder that holds the state [default: .tributary/shop once a file was imported, else .tributary/sample]
+    #[arg(long, global = true, value_name = "DIR", env = "TRIBUTARY_STATE")]
+    state: Option<PathBuf>,
+    /// Keep no state: everything is gone at the end
+    #[arg(long, global = true, conflicts_with = "state")]
+    in_memory: bool,
+    /// Where the graph is served
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4000")]
+    listen: SocketAddr,
+    /// Disorder on the bus: every event twice, in shuffled order
+    #[arg(long, global = true, value_name = "KIND", value_delimiter = ',')]
+    chaos: Vec<Disorder>,
+    /// Where the random numbers of --chaos start
+    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// What an acknowledged write survives: the end of the process (kill -9), or the loss of power too, which is slower
+    #[arg(long, global = true, value_name = "WHAT", default_value = "process")]
+    survive: Survive,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Disorder {
+    Duplicate,
+    Reorder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Survive {
+    Process,
+    Power,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the graph (the default)
+    Serve,
+    /// Import the Online Retail file: as CSV, gzipped or plain. Ctrl-C stops; the same command goes on
+    Import {
+        /// The file, with the columns InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country
+        file: PathBuf,
+        /// Go on serving the graph after the import, until Ctrl-C
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Publish events and commands from a file of JSON lines, each a message with its envelope (see events/)
+    Publish {
+        /// The file; - for standard input
+        file: PathBuf,
+        /// Put events on the bus as they are: what consumers can't apply goes to their quarantine
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// See what could not be applied, and deliver it again
+    Quarantine {
+        #[command(subcommand)]
+        action: Quarantine,
+    },
+    /// Print what the micrographs need of their surroundings, as JSON
+    Manifest {
+        /// Only this micrograph
+        micrograph: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Quarantine {
+    /// List the entries
+    List,
+    /// Show an entry and its message
+    Show {
+        /// The entry's id, or how it starts
+        id: String,
+    },
+    /// Deliver messages again; what still can't be applied comes back
+    Redrive {
+        /// The entries' ids, or how they start
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All entries, the importer's rows aside
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Runs what the command line says.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli { options, command } = cli;
+    match command {
+        None | Some(Command::Serve) => serve(&options).await,
+        Some(Command::Import { file, serve }) => import(&options, &file, serve).await,
+        Some(Command::Publish { file, unchecked }) => {
+            let text = read(&file)?;
+            let published = tool(&options, Ask::Publish(publish::Request { text, unchecked })).await?;
+            let published: publish::Published = serde_json::from_value(published)?;
+            println!("Published {} events and {} commands.", published.events, published.commands);
+            Ok(())
+        }
+        Some(Command::Quarantine { action }) => quarantine(&options, action).await,
+        Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
+    }
+}
+
+impl Options {
+    /// The folder of state. The sample shop and an imported one are kept apart, so that their sales don't mix.
+    fn folder(&self, importing: bool) -> Option<PathBuf> {
+        if self.in_memory {
+            return None;
+        }
+        let named = |name: &str| Path::new(DEFAULT).join(name);
+        let fallback = || if importing || named("shop").exists() { named("shop") } else { named("sample") };
+        Some(self.state.clone().unwrap_or_else(fallback))
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            durability: match self.survive {
+                Survive::Process => Durability::Process,
+                Survive::Power => Durability::Power,
+            },
+            chaos: Chaos {
+                duplicate: self.chaos.contains(&Disorder::Duplicate),
+                reorder: self.chaos.contains(&Disorder::Reorder),
+                seed: self.seed,
+            },
+        }
+    }
+}
+
+/// The suite at work behind its server.
+struct Running {
+    folder: Option<Folder>,
+    suite: Arc<Suite>,
+    server: Server,
+}
+
+impl Running {
+    async fn start(options: &Options, importing: bool) -> anyhow::Result<Self> {
+        let mut folder = options.folder(importing).map(|path| Folder::take(&path)).transpose()?;
+        let listener = server::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let token = telemetry::TraceParent::random().trace_id_hex();
+        let holder = Holder { pid: std::process::id(), address: Some(address), token };
+        if let Some(folder) = &mut folder {
+            folder.announce(&holder)?;
+        }
+        let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
+        let graphiql = Graphiql {
+            title: "Tributary".to_owned(),
+            queries: SAMPLE_QUERIES.iter().map(|(what, query)| format!("# {what}\n{query}\n")).collect(),
+        };
+        let config = gateway::Config { graphiql: Some(graphiql), ..gateway::Config::default() };
+        let gateway = Arc::new(suite.gateway(config)?);
+        let server = Server::start(listener, gateway, &suite, &holder)?;
+        Ok(Self { folder, suite, server })
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop().await;
+        // The server's routes hold the suite; they are gone with it.
+        match Arc::try_unwrap(self.suite) {
+            Ok(suite) => suite.stop().await,
+            Err(_) => tracing::warn!("a request is still under way; what it wrote is stored"),
+        }
+        drop(self.folder);
+        Ok(())
+    }
+}
+
+async fn serve(options: &Options) -> anyhow::Result<()> {
+    let running = Running::start(options, false).await?;
+    let stop = stopped();
+    if options.in_memory || running.suite.queues.get_meta(FILLED)?.is_none() {
+        fill(&running).await?;
+    }
+    welcome(&running);
+    wait(&stop).await;
+    eprintln!("\nFinishing what is under way …");
+    running.stop().await
+}
+
+/// What is noted once the sample shop is filled.
+const FILLED: &str = "sample";
+
+async fn fill(running: &Running) -> anyhow::Result<()> {
+    let imported = running.folder.as_ref().is_some_and(|folder| folder.path().ends_with("shop"));
+    if imported {
+        return Ok(());
+    }
+    eprintln!("Filling the sample shop …");
+    let commands = sample::commands(micrograph::environment::now());
+    let refs = commands.iter().map(|command| CommandRef {
+        domain: command.domain,
+        subject: &command.subject,
+        id: &command.id,
+        json: &command.json,
+    });
+    running.suite.send(refs)?;
+    running.suite.drained().await?;
+    running.suite.queues.put_meta(FILLED, b"filled")?;
+    Ok(())
+}
+
+/// Three queries to try.
+const SAMPLE_QUERIES: [(&str, &str); 3] = [
+    (
+        "The best sellers, with what they cost and what is left of them",
+        "{ topProducts(first: 5) { rank product { sku title price { amount currency } stock { available } } units revenue { amount } } }",
+    ),
+    (
+        "Products whose title starts with a letter",
+        "{ products(titlePrefix: \"r\", first: 5) { nodes { sku title unitsSold revenue { amount } } pageInfo { hasNextPage endCursor } } }",
+    ),
+    (
+        "Sales in all",
+        "{ sales { orders lines units gross { amount currency } creditNotes refunds { amount } } }",
+    ),
+];
+
+fn welcome(running: &Running) {
+    let url = format!("http://{}/graphql", running.server.address);
+    let state = match &running.folder {
+        None => "nowhere: it is gone at the end".to_owned(),
+        Some(folder) => folder.path().display().to_string(),
+    };
+    println!("The graph is at {url} (open it in a browser to explore). State is kept in {state}.");
+    println!("Try:");
+    for (what, query) in SAMPLE_QUERIES {
+        let body = serde_json::json!({ "query": query });
+        println!("  # {what}\n  curl {url} -H 'content-type: application/json' -d '{body}'");
+    }
+    println!("Ctrl-C stops; `tributary --help` shows what else there is.");
+}
+
+async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<()> {
+    // A file that can't be imported should leave no folder behind.
+    drop(crate::import::Importer::open(file)?);
+    let running = Running::start(options, true).await?;
+    let stop = stopped();
+    if running.suite.queues.get_meta(FILLED)?.is_some() {
+        eprintln!("This folder holds the sample shop too: its sales will count with the imported ones.");
+    }
+    eprintln!(
+        "Importing {}; the graph is at http://{}/graphql meanwhile.",
+        file.display(),
+        running.server.address
+    );
+    let imported = importing::run(&running.suite, file, &stop).await?;
+    println!("{}", imported.text());
+    if serve && imported.complete {
+        welcome(&running);
+        wait(&stop).await;
+    }
+    running.stop().await
+}
+
+async fn quarantine(options: &Options, action: Quarantine) -> anyhow::Result<()> {
+    match action {
+        Quarantine::List => {
+            let all: Vec<Listed> = serde_json::from_value(tool(options, Ask::List).await?)?;
+            if all.is_empty() {
+                println!("The quarantine is empty.");
+                return Ok(());
+            }
+            println!("{:<14}{:<26}{:<18}{:>6}  what", "id", "consumer", "reason", "times");
+            for Listed { micrograph, entry } in all {
+                let consumer = format!("{micrograph}.{}", entry.consumer);
+                let id: String = entry.id.chars().take(12).collect();
+                println!("{id:<14}{consumer:<26}{:<18}{:>6}  {}", entry.reason, entry.count, entry.detail);
+            }
+        }
+        Quarantine::Show { id } => {
+            let shown: Shown = serde_json::from_value(tool(options, Ask::Show(id)).await?)?;
+            println!("{}\n", serde_json::to_string_pretty(&shown.listed)?);
+            println!("{}", shown.raw);
+        }
+        Quarantine::Redrive { ids, all } => {
+            let ids = if all {
+                let listed: Vec<Listed> = serde_json::from_value(tool(options, Ask::List).await?)?;
+                let rows = |it: &Listed| it.entry.consumer == crate::quarantine::IMPORT;
+                listed.into_iter().filter(|it| !rows(it)).map(|it| it.entry.id).collect()
+            } else {
+                ids
+            };
+            let driven: Vec<Listed> = serde_json::from_value(tool(options, Ask::Redrive(ids)).await?)?;
+            println!("Delivered {} messages again; what still can't be applied comes back.", driven.len());
+        }
+    }
+    Ok(())
+}
+
+/// Asks the process that has the state, or opens the state for as long as the answer takes.
+async fn tool(options: &Options, ask: Ask) -> anyhow::Result<Value> {
+    let Some(path) = options.folder(false) else { bail!("there is no state to look at with --in-memory") };
+    let folder = match Folder::take(&path) {
+        Ok(folder) => folder,
+        Err(FolderError::InUse { holder: Some(holder), .. }) => return admin::ask(&holder, &ask).await,
+        Err(error) => return Err(error.into()),
+    };
+    let suite = Suite::start(Some(&folder), options.settings()).await?;
+    let answer = admin::answer(&suite, ask).await;
+    if answer.is_ok() {
+        suite.drained().await?;
+    }
+    suite.stop().await;
+    answer
+}
+
+fn manifest(micrograph: Option<&str>) -> anyhow::Result<()> {
+    let all: Vec<Manifest> = shop::micrographs().iter().map(Manifest::of).collect();
+    let Some(name) = micrograph else {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    };
+    let Some(manifest) = all.iter().find(|it| it.micrograph == name) else {
+        let known: Vec<&str> = all.iter().map(|it| it.micrograph).collect();
+        bail!("there is no micrograph `{name}`: there are {}", known.join(", "));
+    };
+    println!("{}", serde_json::to_string_pretty(manifest)?);
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let limit = admin::MAX_REQUEST as u64;
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(limit + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|open| open.take(limit + 1).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("{} can't be read", file.display()))?;
+    if bytes.len() as u64 > limit {
+        bail!("{} is larger than {limit} bytes: publish it in parts", file.display());
+    }
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))
+}
+
+/// Tells when Ctrl-C or SIGTERM came; a second one ends the process at once.
+fn stopped() -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        tell.send_replace(true);
+        signal().await;
+        eprintln!("Stopped at once; what was acknowledged is stored.");
+        std::process::exit(130);
+    });
+    told
+}
+
+async fn signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        else {
+            let _ = interrupt.await;
+            return;
+        };
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = interrupt.await;
+}
+
+async fn wait(stop: &watch::Receiver<bool>) {
+    let _ = stop.clone().wait_for(|stop| *stop).await;
+}

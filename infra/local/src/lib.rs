@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+
+pub mod folder;
+pub mod shop;
+pub mod suite;
+pub mod wiring;
+
+pub mod tally;
+
+pub mod admin;
+pub mod publish;
+pub mod quarantine;
+pub mod server;
+
+pub mod import;
+pub mod importing;
+pub mod sample;

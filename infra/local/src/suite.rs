@@ -1,0 +1,186 @@
+//! The suite: every micrograph, its tables, its queues, the bus between them.
+
+use crate::folder::Folder;
+use crate::tally::Tally;
+use crate::wiring;
+use anyhow::Context as _;
+use embedded::queue::{Chaos, Outgoing};
+use embedded::{Durability, DynamoDb, EventBus, EventSourceMapping, QueueSettings, Queues, Topics};
+use gateway::Gateway;
+use gateway::transport::InProcess;
+use micrograph::{App, Environment};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The name of the local bus.
+const BUS: &str = "tributary";
+
+/// The region that stands in local envelopes.
+const REGION: &str = "local";
+
+/// How the suite is kept and run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// What an acknowledged write survives.
+    pub durability: Durability,
+    /// Disorder on the queues.
+    pub chaos: Chaos,
+}
+
+/// The suite, at work until it is stopped.
+pub struct Suite {
+    /// Its micrographs, by name.
+    pub apps: BTreeMap<&'static str, Arc<App>>,
+    /// Its queues.
+    pub queues: Queues,
+    /// Its bus.
+    pub bus: EventBus,
+    /// What it did so far.
+    pub tally: Arc<Tally>,
+    databases: BTreeMap<&'static str, DynamoDb>,
+    mappings: Vec<EventSourceMapping>,
+    pumps: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Suite {
+    /// Opens the state in a folder, or none, and puts everything to work.
+    pub async fn start(folder: Option<&Folder>, settings: Settings) -> anyhow::Result<Self> {
+        let queue_settings = QueueSettings {
+            durability: settings.durability,
+            chaos: settings.chaos,
+            ..QueueSettings::default()
+        };
+        let queues = match folder {
+            None => Queues::in_memory(queue_settings)?,
+            Some(folder) => Queues::open(&folder.file("queues.db"), queue_settings)?,
+        };
+        let topics = Topics::new(queues.clone());
+        let bus = EventBus::new(BUS, queues.clone(), topics.clone());
+        let mut apps = BTreeMap::new();
+        let mut databases = BTreeMap::new();
+        for micrograph in crate::shop::micrographs() {
+            let name = micrograph.name();
+            // A bounded context has its own database, as it has its own tables on AWS.
+            let dynamodb = match folder {
+                None => DynamoDb::in_memory()?,
+                Some(folder) => {
+                    DynamoDb::open_with(&folder.file(&format!("{name}.db")), settings.durability)?
+                }
+            };
+            let environment = Environment {
+                dynamodb: dynamodb.client(),
+                eventbridge: bus.client(),
+                bus: BUS.to_owned(),
+                region: REGION.to_owned(),
+                epoch: 0,
+                table_prefix: String::new(),
+                build: env!("CARGO_PKG_VERSION").to_owned(),
+                clock: micrograph::environment::now,
+            };
+            let app = App::new(micrograph, environment);
+            app.create_tables().await.with_context(|| format!("the tables of {name}"))?;
+            databases.insert(name, dynamodb);
+            apps.insert(name, app);
+        }
+        let (stop, _) = watch::channel(false);
+        let mut suite = Self {
+            apps,
+            queues,
+            bus,
+            tally: Arc::default(),
+            databases,
+            mappings: Vec::new(),
+            pumps: Vec::new(),
+            stop,
+        };
+        wiring::declare(&suite, &topics)?;
+        let (mappings, pumps) = wiring::start(&suite, &suite.stop)?;
+        (suite.mappings, suite.pumps) = (mappings, pumps);
+        Ok(suite)
+    }
+
+    /// The database of a micrograph.
+    pub(crate) fn database(&self, micrograph: &str) -> Option<&DynamoDb> {
+        self.databases.get(micrograph)
+    }
+
+    /// Composes the micrographs' subgraphs behind a gateway.
+    pub fn gateway(&self, config: gateway::Config) -> anyhow::Result<Gateway> {
+        let mut subgraphs = Vec::new();
+        let mut transport = InProcess::new();
+        for (name, app) in &self.apps {
+            let Some(subgraph) = app.subgraph() else { continue };
+            let (name, url) = ((*name).to_owned(), format!("in-process:{name}"));
+            transport = transport.with(name.clone(), Arc::clone(&subgraph.serve));
+            subgraphs.push(gateway::Subgraph { name, url, sdl: subgraph.sdl.clone() });
+        }
+        let supergraph = gateway::compose(&subgraphs).context("the subgraphs don't compose")?;
+        Ok(Gateway::new(supergraph, Arc::new(transport), config)?)
+    }
+
+    /// Sends commands to their micrographs' queues; they are durable there once this returns.
+    pub fn send<'a>(&self, commands: impl IntoIterator<Item = CommandRef<'a>>) -> anyhow::Result<()> {
+        let outgoing: Vec<(String, Outgoing)> = commands
+            .into_iter()
+            .map(|command| {
+                let message = Outgoing {
+                    deduplication_id: Some(command.id.to_owned()),
+                    ..Outgoing::new(command.json).in_group(command.subject)
+                };
+                (wiring::command_queue(command.domain), message)
+            })
+            .collect();
+        self.queues.send_all(&outgoing)?;
+        Ok(())
+    }
+
+    /// Waits until there is nothing left to do.
+    pub async fn drained(&self) -> anyhow::Result<()> {
+        let databases: Vec<DynamoDb> = self.databases.values().cloned().collect();
+        embedded::idle(&self.queues, &databases).await?;
+        Ok(())
+    }
+
+    /// Messages that wait in queues, dead letters aside.
+    pub fn waiting(&self) -> usize {
+        let depths = self.queues.depths().unwrap_or_default();
+        let waiting = depths.iter().filter(|(queue, _)| !queue.contains(wiring::DEAD_LETTERS));
+        waiting.map(|(_, depth)| depth.total()).sum()
+    }
+
+    /// Messages that were given up on, by queue.
+    pub fn dead_letters(&self) -> Vec<(String, usize)> {
+        let depths = self.queues.depths().unwrap_or_default().into_iter();
+        let dead = depths.filter(|(queue, depth)| queue.contains(wiring::DEAD_LETTERS) && depth.total() > 0);
+        dead.map(|(queue, depth)| (queue, depth.total())).collect()
+    }
+
+    /// Finishes what is under way; the rest waits in the queues for the next start.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for mapping in self.mappings {
+            mapping.stop().await;
+        }
+        for pump in self.pumps {
+            if let Err(error) = pump.await {
+                tracing::error!(%error, "a stream's reader ended in a panic");
+            }
+        }
+    }
+}
+
+/// A command on its way to a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandRef<'a> {
+    /// The micrograph that decides it.
+    pub domain: &'a str,
+    /// The aggregate: commands of one are carried out in order.
+    pub subject: &'a str,
+    /// The command's id.
+    pub id: &'a str,
+    /// Its envelope.
+    pub json: &'a str,
+}

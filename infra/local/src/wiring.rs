@@ -1,0 +1,199 @@
+//! From the manifests to the embedded services: the same tables, queues, rules, topics and functions as on AWS.
+
+use crate::suite::Suite;
+use crate::tally::Tally;
+use anyhow::Context as _;
+use bytes::Bytes;
+use embedded::dynamodb::StreamBatch;
+use embedded::events::Target as BusTarget;
+use embedded::events::pattern::Pattern;
+use embedded::mapping::{Deadline, Handler, MappingConfig};
+use embedded::topic::Subscription;
+use embedded::{DynamoDb, EventSourceMapping, QueueConfig, Topics};
+use micrograph::App;
+use micrograph::manifest::{Function, Target, Trigger};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// What the name of every dead-letter queue contains.
+pub const DEAD_LETTERS: &str = "-dead-letters";
+
+/// How long a batch is gathered locally: long enough to fill one under load, too short to be noticed.
+const WINDOW: Duration = Duration::from_millis(50);
+
+/// How long a stream's reader waits after records that could not be published.
+const STREAM_BACKOFF: Duration = Duration::from_millis(200);
+
+/// The queue of a micrograph's commands.
+pub fn command_queue(micrograph: &str) -> String {
+    format!("{micrograph}-commands.fifo")
+}
+
+/// Creates queues and topics, and puts rules and subscriptions.
+pub fn declare(suite: &Suite, topics: &Topics) -> anyhow::Result<()> {
+    let manifests: Vec<_> = suite.apps.values().map(|app| app.manifest()).collect();
+    for manifest in &manifests {
+        for queue in &manifest.queues {
+            suite.queues.create(QueueConfig::new(&queue.dead_letter_queue))?;
+            let config = QueueConfig {
+                visibility: Duration::from_secs(queue.visibility_timeout_seconds.into()),
+                ..QueueConfig::new(&queue.name)
+            };
+            suite.queues.create(config.redrive_to(&queue.dead_letter_queue, queue.max_receive_count))?;
+        }
+        for topic in &manifest.topics {
+            topics.create(topic.name);
+        }
+    }
+    for manifest in &manifests {
+        for rule in &manifest.rules {
+            let target = match &rule.target {
+                Target::Queue(queue) => BusTarget::queue(queue),
+                Target::Topic(topic) => BusTarget::topic(*topic),
+            };
+            suite.bus.put_rule(&rule.name, &rule.pattern, vec![target])?;
+        }
+        for subscription in &manifest.subscriptions {
+            let filter = Pattern::compile(&subscription.filter_policy)?;
+            let queue = Subscription {
+                queue: subscription.queue.clone(),
+                raw: subscription.raw_delivery,
+                filter: Some(filter),
+            };
+            topics.subscribe(subscription.topic, queue)?;
+        }
+    }
+    Ok(())
+}
+
+/// Maps queues and streams to the functions.
+pub fn start(
+    suite: &Suite,
+    stop: &watch::Sender<bool>,
+) -> anyhow::Result<(Vec<EventSourceMapping>, Vec<JoinHandle<()>>)> {
+    let mut mappings = Vec::new();
+    let mut pumps = Vec::new();
+    for app in suite.apps.values() {
+        let database = suite.database(app.name()).context("a micrograph has a database")?;
+        for function in app.manifest().functions {
+            match &function.trigger {
+                Trigger::Queue { queue, batch_size, window_seconds, maximum_concurrency } => {
+                    let config = MappingConfig {
+                        batch_size: *batch_size as usize,
+                        window: if *window_seconds == 0 { Duration::ZERO } else { WINDOW },
+                        concurrency: *maximum_concurrency as usize,
+                        timeout: Duration::from_secs(function.timeout_seconds.into()),
+                        ..MappingConfig::new(queue)
+                    };
+                    let handler = handler(app, &function, &suite.tally);
+                    mappings.push(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
+                }
+                Trigger::Stream { table, batch_size } => {
+                    let table = app.environment().table(table);
+                    let pump = Pump {
+                        app: Arc::clone(app),
+                        database: database.clone(),
+                        table,
+                        limit: *batch_size as usize,
+                        tally: Arc::clone(&suite.tally),
+                        function: function.handler.clone(),
+                    };
+                    pumps.push(tokio::spawn(pump.run(stop.subscribe())));
+                }
+                Trigger::Http => {}
+            }
+        }
+    }
+    Ok((mappings, pumps))
+}
+
+fn handler(app: &Arc<App>, function: &Function, tally: &Arc<Tally>) -> Handler {
+    let name = format!("{}.{}", app.name(), function.handler);
+    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    let (app, handler, tally) = (Arc::clone(app), function.handler.clone(), Arc::clone(tally));
+    Arc::new(move |payload: Bytes, _: Deadline| {
+        let (app, handler, tally) = (Arc::clone(&app), handler.clone(), Arc::clone(&tally));
+        let name = name.clone();
+        Box::pin(async move {
+            let started = Instant::now();
+            let deadline = Some(started + timeout);
+            let consumer = handler.strip_prefix("consumer.").and_then(|projection| app.consumer(projection));
+            let Some(consumer) = consumer else {
+                let answer = app.invoke(&handler, &payload, deadline).await?;
+                tally.invoked(&name, records(&payload), started.elapsed());
+                return Ok(answer);
+            };
+            let report = consumer.consume(&payload, deadline).await?;
+            tally.consumed(&name, &report, started.elapsed());
+            Ok(report.answer())
+        })
+    })
+}
+
+/// The number of records in a payload, for the tally.
+fn records(payload: &[u8]) -> usize {
+    projection::delivery::take_apart(payload).map_or(0, |delivery| delivery.messages.len())
+}
+
+/// Carries a table's stream to the micrograph's outbox function, in order.
+struct Pump {
+    app: Arc<App>,
+    database: DynamoDb,
+    table: String,
+    limit: usize,
+    tally: Arc<Tally>,
+    function: String,
+}
+
+impl Pump {
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.database.stream_changes(&self.table);
+        let name = format!("{}.{}", self.app.name(), self.function);
+        while !*stop.borrow() {
+            match self.carry(&name).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tokio::select! {
+                        () = changes.written() => {}
+                        _ = stop.changed() => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        table = self.table,
+                        error = format!("{error:#}"),
+                        "a stream's records come again"
+                    );
+                    tokio::time::sleep(STREAM_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    /// Carries one batch; tells whether there was one.
+    async fn carry(&self, name: &str) -> anyhow::Result<bool> {
+        let Some(batch) = self.database.stream_batch(&self.table, self.limit)? else { return Ok(false) };
+        let started = Instant::now();
+        let answer = self.app.invoke(&self.function, batch.payload(), None).await?;
+        self.tally.invoked(name, batch.len(), started.elapsed());
+        self.acknowledge(&batch, &answer)?;
+        Ok(true)
+    }
+
+    fn acknowledge(&self, batch: &StreamBatch, answer: &Value) -> anyhow::Result<()> {
+        let failures = answer["batchItemFailures"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let failed = failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str());
+        // Sequence numbers are digits of one length or grow in length: the shortest, then smallest, comes first.
+        match failed.min_by_key(|number| (number.len(), *number)) {
+            None => Ok(self.database.ack(batch)?),
+            Some(first) => {
+                self.database.ack_before(batch, first)?;
+                Err(anyhow::anyhow!("the record {first} could not be published")).context("the outbox")
+            }
+        }
+    }
+}

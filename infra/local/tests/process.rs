@@ -1,0 +1,202 @@
+//! The binary as people use it: started, stopped, killed, asked.
+
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const INVOICES: usize = 300;
+const LINES: usize = 4;
+
+fn tributary(state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    command.arg("--state").arg(state).args(["--listen", "127.0.0.1:0"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A process that is killed, as by `kill -9`, when the test is done with it.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Serves a state; gives the process and the graph's address.
+fn serve(state: &Path) -> (Killed, String) {
+    let mut child = tributary(state).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let process = Killed(child);
+    for line in lines {
+        let line = line.unwrap();
+        if let Some(rest) = line.strip_prefix("The graph is at ") {
+            return (process, rest.split(' ').next().unwrap().to_owned());
+        }
+    }
+    panic!("it ended without serving");
+}
+
+fn ask(url: &str, query: &str) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+        let answer = request.body(json!({ "query": query }).to_string()).send().await.unwrap();
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    })
+}
+
+fn ask_for_status(url: &str) -> u16 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let request = reqwest::Client::new().post(url).header("content-type", "application/json");
+        request.body(r#""List""#).send().await.unwrap().status().as_u16()
+    })
+}
+
+/// Orders of one penny more for each line, some returns, an adjustment, a ledger row, a wrong date.
+fn orders(folder: &Path) -> PathBuf {
+    let mut csv =
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n".to_owned();
+    for invoice in 0..INVOICES {
+        let (day, hour) = (1 + invoice / 12, 8 + invoice % 12);
+        for line in 0..LINES {
+            let price = format!("{}.{:03}", 1 + line, invoice);
+            let _ = writeln!(
+                csv,
+                "5{invoice:05},S{},\"THING, {line}\",2,2011-01-{day:02}T{hour:02}:00:00,{price},{},France",
+                line + 1,
+                100 + invoice % 7
+            );
+        }
+    }
+    csv.push_str("C600000,S1,\"THING, 0\",-1,2011-02-01T10:00:00,1.5,100,France\n");
+    csv.push_str("600001,S1,damaged,-3,2011-02-01T11:00:00,0,,France\n");
+    csv.push_str("A600002,B,Adjust bad debt,1,2011-02-01T12:00:00,11062.06,,France\n");
+    csv.push_str("600003,S1,\"THING, 0\",1,2011-02-31T12:00:00,1.5,100,France\n");
+    let path = folder.join("orders.csv");
+    std::fs::write(&path, csv).unwrap();
+    path
+}
+
+fn assert_totals(state: &Path) {
+    let (_process, url) = serve(state);
+    let answer = ask(
+        &url,
+        r#"{ sales { orders lines units gross { amount } creditNotes returnedUnits refunds { amount } }
+             stockAdjustments { down up } product(sku: "S1") { unitsSold revenue { amount } stock { onHand reserved } } }"#,
+    );
+    // Each invoice sells two of each line: at 1, 2, 3 and 4 pounds, and a tenth of a penny more for each invoice.
+    let mills = |base: usize| (0..INVOICES).map(|invoice| 2 * (base + invoice)).sum::<usize>();
+    let pounds = |mills: usize| format!("{}.{:03}", mills / 1000, mills % 1000);
+    let gross = (1..=LINES).map(|pounds| mills(pounds * 1000)).sum::<usize>();
+    let amount = |value: &Value| value["amount"].as_str().unwrap().to_owned();
+    let data = &answer["data"];
+    assert_eq!(data["sales"]["orders"], INVOICES, "{answer:#}");
+    assert_eq!(data["sales"]["lines"], INVOICES * LINES, "{answer:#}");
+    assert_eq!(data["sales"]["units"], 2 * INVOICES * LINES, "{answer:#}");
+    assert_eq!(amount(&data["sales"]["gross"]), pounds(gross), "{answer:#}");
+    assert_eq!(data["sales"]["creditNotes"], 1, "{answer:#}");
+    assert_eq!(data["stockAdjustments"], json!({ "down": 1, "up": 0 }), "{answer:#}");
+    assert_eq!(data["product"]["unitsSold"], 2 * INVOICES, "{answer:#}");
+    assert_eq!(amount(&data["product"]["revenue"]), pounds(mills(1000)), "{answer:#}");
+    assert_eq!(data["product"]["stock"], json!({ "onHand": -3, "reserved": 2 * INVOICES }), "{answer:#}");
+}
+
+#[test]
+fn an_import_that_is_killed_goes_on_and_one_that_is_repeated_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let (state, file) = (root.path().join("state"), orders(root.path()));
+    for round in 0..4_u32 {
+        let mut child = tributary(&state).arg("import").arg(&file).stdout(Stdio::null()).spawn().unwrap();
+        let begun = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let begun = begun.take_while(|line| !line.starts_with("Importing ")).count();
+        assert!(begun < 3, "it says that it begins");
+        // Wherever this catches it, the totals must come out right.
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(60 * round)));
+        drop(Killed(child));
+    }
+    for _ in 0..2 {
+        let output = tributary(&state).arg("import").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        assert!(text(&output).contains("rows read"), "{}", text(&output));
+        assert_totals(&state);
+    }
+    let listed = text(&tributary(&state).args(["quarantine", "list"]).output().unwrap());
+    assert_eq!(listed.matches("orders.commands").count(), 1, "{listed}");
+    assert_eq!(listed.matches("orders.import").count(), 1, "{listed}");
+    assert!(listed.contains("ledger"), "{listed}");
+}
+
+#[test]
+fn disorder_on_the_bus_changes_no_total() {
+    let root = tempfile::tempdir().unwrap();
+    let (state, file) = (root.path().join("state"), orders(root.path()));
+    let output =
+        tributary(&state).args(["--chaos", "duplicate,reorder", "import"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_totals(&state);
+}
+
+#[test]
+fn a_second_process_on_a_folder_is_refused_but_its_tools_work() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    let (process, url) = serve(&state);
+    let second = tributary(&state).output().unwrap();
+    assert!(!second.status.success());
+    assert!(text(&second).contains(&format!("process {}", process.0.id())), "{}", text(&second));
+    assert!(text(&second).contains("--state"), "{}", text(&second));
+
+    let lines = root.path().join("events.ndjson");
+    let example = |name: &str| {
+        let contract = contracts::published::all().into_iter().find(|it| it.name == name).unwrap();
+        (contract.example)()
+    };
+    std::fs::write(&lines, example("ProductListed").to_string() + "\n").unwrap();
+    let published = tributary(&state).arg("publish").arg(&lines).output().unwrap();
+    assert!(text(&published).contains("Published 1 events"), "{}", text(&published));
+
+    let mut unknown = example("OrderPlaced");
+    unknown["major"] = 9.into();
+    std::fs::write(&lines, unknown.to_string()).unwrap();
+    let refused = tributary(&state).arg("publish").arg(&lines).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(
+        text(&refused).contains("line 1") && text(&refused).contains("known are 1"),
+        "{}",
+        text(&refused)
+    );
+
+    assert_eq!(ask_for_status(&url.replace("/graphql", "/-/tools")), 403, "tools without the token");
+}
+
+#[test]
+fn a_busy_port_and_a_file_that_is_none_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    let output = command.arg("--state").arg(&state).args(["--listen", &address]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(
+        text(&output).contains(&format!("port {}", taken.local_addr().unwrap().port())),
+        "{}",
+        text(&output)
+    );
+    assert!(text(&output).contains("--listen"), "{}", text(&output));
+
+    let file = root.path().join("notes.csv");
+    std::fs::write(&file, "a,b\n1,2\n").unwrap();
+    let output = tributary(&state).arg("import").arg(&file).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output).contains("InvoiceNo"), "{}", text(&output));
+}

@@ -1,0 +1,1 @@
+//! Tests of the whole suite; there is nothing here but tests.
