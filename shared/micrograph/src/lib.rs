@@ -13,8 +13,6 @@ pub mod subgraph;
 
 pub mod lambda;
 
-mod json;
-
 pub use aggregate::{Aggregate, Context, Decide, Decision, Rejection};
 pub use app::{App, InvokeError};
 pub use commands::{CommandError, Commands, Outcome};

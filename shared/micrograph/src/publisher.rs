@@ -1,6 +1,5 @@
 //! The outbox role: carries events from the stream of an owned table to the bus.
 
-use crate::json;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -9,6 +8,7 @@ use contracts::{Header, event};
 use futures::StreamExt;
 use projection::consumer::ConsumeError;
 use projection::delivery::{self, Message};
+use projection::json;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -72,9 +72,9 @@ impl Publisher {
                 }
             }
         }
-        let mut calls = futures::stream::iter(calls(entries))
-            .map(|call| self.publish(call))
-            .buffer_unordered(CONCURRENT_CALLS);
+        // Collected first: a closure over borrowed entries inside the stream would not be Send for every lifetime.
+        let calls: Vec<_> = calls(entries).into_iter().map(|call| self.publish(call)).collect();
+        let mut calls = futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
         while let Some(refused) = calls.next().await {
             failed.extend(refused);
         }

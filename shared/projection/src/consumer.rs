@@ -6,6 +6,7 @@ use crate::delivery::{self, Message, NotJson};
 use crate::filter::Filter;
 use crate::fold::{FoldError, Projection};
 use crate::join::{Contribution, Dot, Join};
+use crate::json;
 use crate::key::Key;
 use crate::quarantine::{Quarantine, Quarantined, Reason};
 use crate::store::{Outcome, Store, StoreError, Written};
@@ -71,6 +72,14 @@ pub struct Report {
     pub units: f64,
 }
 
+impl Report {
+    /// The answer that Lambda wants: which messages are to come again.
+    pub fn answer(&self) -> Value {
+        let failures: Vec<Value> = self.failed.iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        json!({ "batchItemFailures": failures })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Fate {
     Ignored,
@@ -105,9 +114,7 @@ impl Consumer {
     /// Handles one invocation's payload. Messages that could not be applied before the deadline are named in the
     /// answer, as Lambda's partial batch response wants them.
     pub async fn handle(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Value, ConsumeError> {
-        let report = self.consume(payload, deadline).await?;
-        let failures: Vec<Value> = report.failed.iter().map(|id| json!({ "itemIdentifier": id })).collect();
-        Ok(json!({ "batchItemFailures": failures }))
+        Ok(self.consume(payload, deadline).await?.answer())
     }
 
     /// Handles one invocation's payload and tells what became of it.
@@ -147,9 +154,8 @@ impl Consumer {
         let (work, forks) = batch::coalesce(joins);
         let mut units = 0.0;
         let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
-        let mut writes = futures::stream::iter(work)
-            .map(|work| self.write(work, cutoff))
-            .buffer_unordered(CONCURRENT_WRITES);
+        let writes: Vec<_> = work.into_iter().map(|work| self.write(work, cutoff)).collect();
+        let mut writes = futures::stream::iter(writes).buffer_unordered(CONCURRENT_WRITES);
         while let Some((told, cost)) = writes.next().await {
             units += cost;
             for (message, fate) in told {
@@ -292,13 +298,13 @@ impl Consumer {
         for (message, fate) in messages.iter().zip(fates) {
             let Fate::Quarantined(reason, detail) = &*fate else { continue };
             let envelope = decode::unwrap(&message.body).unwrap_or(Cow::Borrowed(&message.body));
-            let (reason, detail) = (*reason, detail.clone());
+            let (reason, detail) = (*reason, json::bounded(detail.clone()));
             let consumer = self.projection.name();
-            tracing::warn!(consumer, ?reason, detail, message = %message.id, "a message is quarantined");
+            tracing::warn!(consumer, ?reason, detail, message_id = %message.id, "a message is quarantined");
             let kept = Quarantined { consumer, reason, detail, raw: &message.body, envelope: &envelope };
             if let Err(error) = self.quarantine.keep(&kept).await {
                 let error = telemetry::error_chain(&error);
-                tracing::error!(error, message = %message.id, "the quarantine failed; the message comes again");
+                tracing::error!(error, message_id = %message.id, "the quarantine failed; the message comes again");
                 *fate = Fate::Failed;
             }
         }

@@ -1,5 +1,6 @@
 //! From a message's body to an envelope whose data has not been looked at yet.
 
+use crate::json;
 use contracts::Header;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ struct Wrapper<'a> {
 /// Takes off what SNS and EventBridge put around an envelope: first SNS's notification, then EventBridge's event.
 /// What comes out is the same for a message however it travelled.
 pub fn unwrap(body: &str) -> Result<Cow<'_, str>, Malformed> {
-    let malformed = |error: serde_json::Error| Malformed(error.to_string());
+    let malformed = |error: serde_json::Error| Malformed(json::describe(&error));
     let wrapper: Wrapper<'_> = serde_json::from_str(body).map_err(malformed)?;
     match wrapper {
         Wrapper { sns_type: Some(kind), sns_message: Some(message), .. } if kind == "Notification" => {
@@ -42,5 +43,5 @@ pub fn unwrap(body: &str) -> Result<Cow<'_, str>, Malformed> {
 
 /// Reads an unwrapped envelope's header.
 pub fn header(envelope: &str) -> Result<Header<'_>, Malformed> {
-    serde_json::from_str(envelope).map_err(|error| Malformed(error.to_string()))
+    serde_json::from_str(envelope).map_err(|error| Malformed(json::describe(&error)))
 }

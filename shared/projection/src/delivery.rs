@@ -3,6 +3,7 @@
 //! Known are SQS batches, DynamoDB streams of tables with an inline outbox, SNS and EventBridge invocations, and a
 //! bare envelope, as the event source mappings and services document them.
 
+use crate::json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -115,7 +116,7 @@ impl<'a> Delivery<'a> {
             Ok(record) => record,
             Err(error) => {
                 // The record's name in the answer may still be there; without it the whole batch would come again.
-                self.messages.push(broken(name_of(raw), error.to_string()));
+                self.messages.push(broken(name_of(raw), json::describe(&error)));
                 return;
             }
         };

@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use contracts::Version;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -127,12 +126,11 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let refused = matches!(
-        error.as_service_error().and_then(ProvideErrorMetadata::code),
-        Some("ValidationException" | "ItemCollectionSizeLimitExceededException")
-    );
-    if refused {
-        let reason = DisplayErrorContext(&error).to_string();
+    let service = error.as_service_error();
+    let code = service.and_then(ProvideErrorMetadata::code);
+    if matches!(code, Some("ValidationException" | "ItemCollectionSizeLimitExceededException")) {
+        // The message alone: the rest holds the request.
+        let reason = service.and_then(ProvideErrorMetadata::message).unwrap_or("it is not valid").to_owned();
         return StoreError::Refused { operation, table: table.to_owned(), reason };
     }
     StoreError::Transient { operation, table: table.to_owned(), source: Box::new(error) }

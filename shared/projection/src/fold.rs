@@ -1,6 +1,7 @@
 //! A projection: pure folds from events to joins, told apart by the kind of event at compile time.
 
 use crate::join::{Amount, Body, Contribution, Dot, Join, Put, Row};
+use crate::json;
 use crate::key::Key;
 use crate::table::{Index, Table};
 use contracts::{Deleted, Delta, Envelope, Event, EventKind, Extra, Header, Kind, State, Version, digest};
@@ -277,7 +278,7 @@ fn by_ledger(contributions: Vec<Contribution>) -> BTreeMap<String, Vec<Amount>> 
 }
 
 fn decode<E: Event>(header: &Header<'_>) -> Result<(Envelope<E>, String), FoldError> {
-    let violation = |error: serde_json::Error| FoldError::SchemaViolation(error.to_string());
+    let violation = |error: serde_json::Error| FoldError::SchemaViolation(json::describe(&error));
     let value: Value = serde_json::from_str(header.data.get()).map_err(violation)?;
     let data = E::deserialize(&value).map_err(violation)?;
     if data.subject() != header.subject {

@@ -12,6 +12,7 @@ pub mod dynamodb;
 pub mod consumer;
 pub mod decode;
 pub mod delivery;
+pub mod json;
 
 pub mod batch;
 pub mod filter;

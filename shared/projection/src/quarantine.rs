@@ -57,7 +57,7 @@ pub trait Quarantine: Send + Sync {
 }
 
 /// A message that is kept, as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Names it.
@@ -140,7 +140,11 @@ impl DynamoQuarantine {
             }
         }
         parts.sort();
-        Ok(found.map(|entry| (entry, parts.into_iter().flat_map(|(_, bytes)| bytes).collect())))
+        Ok(found.map(|entry| {
+            // A delivery with more around the envelope may have left parts beyond the end of the last one.
+            let raw = parts.into_iter().flat_map(|(_, bytes)| bytes).take(entry.bytes).collect();
+            (entry, raw)
+        }))
     }
 
     /// Removes an entry: only after its message was delivered again.

@@ -5,7 +5,6 @@ use super::{CommandError, Outcome};
 use crate::aggregate::{Aggregate, Change, Recorded, Rejection};
 use crate::declaration::{Micrograph, Published};
 use crate::environment::Environment;
-use crate::json;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -15,6 +14,7 @@ use contracts::envelope::{MAX_EVENT_BYTES, event_id};
 use contracts::{Command, CommandEnvelope, Envelope, Kind, Version};
 use projection::Key;
 use projection::delivery::OUTBOX;
+use projection::json;
 use projection::store::StoreError;
 use std::collections::HashMap;
 
@@ -298,12 +298,8 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let message = error.message().map(str::to_owned);
     match projection::dynamodb::failure(operation, table, error) {
-        // DynamoDB's own words, without the request and response around them.
-        StoreError::Refused { operation, table, reason } => {
-            refused(operation, table, message.unwrap_or(reason))
-        }
+        StoreError::Refused { operation, table, reason } => refused(operation, table, reason),
         transient @ StoreError::Transient { .. } => transient.into(),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{CommandError, Commands};
 use crate::aggregate::{Decide, Rejection};
-use crate::json;
 use contracts::{Command, CommandEnvelope};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use projection::consumer::{ConsumeError, DEADLINE_MARGIN};
 use projection::delivery::{self, Message};
+use projection::json;
 use projection::quarantine::{Quarantined, Reason};
 use projection::store::StoreError;
 use serde::Deserialize;
@@ -103,8 +103,9 @@ impl Commands {
                 .map_or_else(|_| format!("\u{0}{}", message.id), |header| header.subject);
             groups.entry(subject).or_default().push(message);
         }
-        let failed: BTreeSet<String> = futures::stream::iter(groups.into_values())
-            .map(|group| self.group(group, cutoff))
+        // Collected first: a closure over borrowed messages inside the stream would not be Send for every lifetime.
+        let groups: Vec<_> = groups.into_values().map(|group| self.group(group, cutoff)).collect();
+        let failed: BTreeSet<String> = futures::stream::iter(groups)
             .buffer_unordered(CONCURRENT_AGGREGATES)
             .flat_map(futures::stream::iter)
             .collect()

@@ -6,7 +6,7 @@ use serde_json::error::Category;
 const MAX_DETAIL_BYTES: usize = 1_000;
 
 /// What is wrong, and where, without the values in the text: they may be personal.
-pub(crate) fn describe(error: &serde_json::Error) -> String {
+pub fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
     let what = match error.classify() {
@@ -21,7 +21,7 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
 }
 
 /// What of the text of a deserializer's error is about the type, not about the value.
-pub(crate) fn without_values(text: &str) -> String {
+pub fn without_values(text: &str) -> String {
     let of_the_type = ["missing field `", "duplicate field `", "Expected "];
     if of_the_type.iter().any(|start| text.starts_with(start)) {
         return text.to_owned();
@@ -33,7 +33,7 @@ pub(crate) fn without_values(text: &str) -> String {
 }
 
 /// A text cut to [`MAX_DETAIL_BYTES`].
-pub(crate) fn bounded(mut text: String) -> String {
+pub fn bounded(mut text: String) -> String {
     if text.len() > MAX_DETAIL_BYTES {
         let end = text.floor_char_boundary(MAX_DETAIL_BYTES);
         text.truncate(end);
