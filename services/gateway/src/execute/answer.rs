@@ -1,5 +1,7 @@
 //! Merges a subgraph's answer, or what went wrong with it, into the outcome.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use super::{Outcome, Targets, entities, report_failure};
 use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::error::{GraphQlError, PathSegment, codes};
-use crate::plan::{Fetch, KeyRename, PathStep, Target};
+use crate::plan::{Fetch, KeyRename, Path, PathStep, Target};
 use crate::schema::{Kind, Schema};
 use crate::store::{Node, ObjectId, Store};
 use crate::transport::SubgraphResponse;
@@ -40,13 +42,14 @@ pub(super) fn apply(
         Ok(answer) => answer,
         Err(reason) => return refuse(outcome, fetch, response, &reason),
     };
-    if !errors.is_empty() {
+    let has_errors = !errors.is_empty();
+    if has_errors {
         outcome.cache = CachePolicy::NO_STORE;
+        let places = Places::new(outcome, fetch, &targets);
+        for error in errors {
+            translated(fetch, &places, error, outcome);
+        }
     }
-    let reported: Vec<GraphQlError> =
-        errors.into_iter().flat_map(|error| translated(outcome, fetch, &targets, error)).collect();
-    let has_errors = !reported.is_empty();
-    outcome.errors.extend(reported);
     let Some(data) = data else {
         if !has_errors {
             refuse(outcome, fetch, response, "it has neither data nor errors");
@@ -156,13 +159,59 @@ fn refuse(outcome: &mut Outcome, fetch: &Fetch, response: &SubgraphResponse, rea
     report_failure(outcome, fetch, &error.with("serviceName", subgraph));
 }
 
+/// The places in the client's answer that a fetch's data goes to, worked out once however many errors there are.
+struct Places {
+    /// Of the objects that a fetch is for.
+    objects: Vec<Vec<PathSegment>>,
+    /// Of the entities of each group, by the index of their representation.
+    entities: Vec<HashMap<usize, Vec<Vec<PathSegment>>>>,
+}
+
+impl Places {
+    fn new(outcome: &Outcome, fetch: &Fetch, targets: &Targets) -> Self {
+        let mut places = Self { objects: Vec::new(), entities: Vec::new() };
+        let find = |path: &Path| entities::find_with_paths(&outcome.store, outcome.root, path);
+        match (&fetch.target, targets) {
+            (Target::Objects { path, .. }, _) => {
+                places.objects = find(path).into_iter().map(|(_, place)| place).collect();
+            }
+            (Target::Entities(groups), Targets::Entities { representations, of_group }) => {
+                for (group, at) in groups.iter().zip(of_group) {
+                    let indices: HashMap<ObjectId, usize> =
+                        representations[*at].objects.iter().copied().collect();
+                    let mut of_index: HashMap<usize, Vec<Vec<PathSegment>>> = HashMap::new();
+                    for (object, place) in group.paths.iter().flat_map(find) {
+                        if let Some(index) = indices.get(&object) {
+                            of_index.entry(*index).or_default().push(place);
+                        }
+                    }
+                    places.entities.push(of_index);
+                }
+            }
+            (Target::Entities(_), Targets::Objects(_)) => {}
+        }
+        places
+    }
+
+    /// Where a path of the subgraph's answer is in the client's.
+    fn of(&self, fetch: &Fetch, path: &[PathSegment]) -> Vec<Vec<PathSegment>> {
+        let (places, rest, renames) = match (&fetch.target, path) {
+            (Target::Objects { output, .. }, [_, ..]) => (&self.objects, path, output),
+            (Target::Entities(groups), [PathSegment::Key(key), PathSegment::Index(index), rest @ ..]) => {
+                let at = groups.iter().position(|group| group.key == *key);
+                let places = at.and_then(|at| self.entities.get(at)?.get(index));
+                let (Some(at), Some(places)) = (at, places) else { return Vec::new() };
+                (places, rest, &groups[at].output)
+            }
+            _ => return Vec::new(),
+        };
+        let rest = named_for_client(rest, renames);
+        places.iter().map(|place| place.iter().chain(&rest).cloned().collect()).collect()
+    }
+}
+
 /// Turns a subgraph's error into one for each place in the client's answer that it is about.
-fn translated(
-    outcome: &Outcome,
-    fetch: &Fetch,
-    targets: &Targets,
-    error: SubgraphError,
-) -> Vec<GraphQlError> {
+fn translated(fetch: &Fetch, places: &Places, error: SubgraphError, out: &mut Outcome) {
     let mut extensions = error.extensions.unwrap_or_default();
     extensions.entry("code").or_insert_with(|| Value::from(codes::DOWNSTREAM_SERVICE_ERROR));
     extensions.insert("serviceName".to_owned(), Value::from(fetch.subgraph.as_str()));
@@ -170,45 +219,11 @@ fn translated(
         error.message.unwrap_or_else(|| "the subgraph reported an error without a message".to_owned());
     let base = GraphQlError { message, locations: Vec::new(), path: None, extensions: Box::new(extensions) };
     let path: Vec<PathSegment> = error.path.unwrap_or_default().into_iter().map_while(segment).collect();
-    let mut places: Vec<Vec<PathSegment>> = Vec::new();
-    match (&fetch.target, targets) {
-        (Target::Objects { path: at, output, .. }, Targets::Objects(_)) if !path.is_empty() => {
-            for (_, mut place) in entities::find_with_paths(&outcome.store, outcome.root, at) {
-                place.extend(named_for_client(&path, output));
-                places.push(place);
-            }
-        }
-        (Target::Entities(groups), Targets::Entities { representations, of_group }) => {
-            if let [PathSegment::Key(key), PathSegment::Index(index), rest @ ..] = path.as_slice()
-                && let Some(at) = groups.iter().position(|group| group.key == *key)
-            {
-                let group = &groups[at];
-                let rest = named_for_client(rest, &group.output);
-                let objects: Vec<ObjectId> = representations[of_group[at]]
-                    .objects
-                    .iter()
-                    .filter(|(_, representation)| representation == index)
-                    .map(|(object, _)| *object)
-                    .collect();
-                for way in &group.paths {
-                    for (object, mut place) in entities::find_with_paths(&outcome.store, outcome.root, way) {
-                        if objects.contains(&object) {
-                            place.extend(rest.iter().cloned());
-                            places.push(place);
-                        }
-                    }
-                }
-            }
-        }
-        _ => {}
+    let places = places.of(fetch, &path);
+    if places.is_empty() {
+        return report_failure(out, fetch, &base);
     }
-    if !places.is_empty() {
-        return places.into_iter().map(|place| base.clone().at_path(place)).collect();
-    }
-    let mut about_all =
-        Outcome { store: Store::default(), root: outcome.root, errors: Vec::new(), cache: outcome.cache };
-    report_failure(&mut about_all, fetch, &base);
-    about_all.errors
+    out.errors.extend(places.into_iter().map(|place| base.clone().at_path(place)));
 }
 
 fn segment(value: Value) -> Option<PathSegment> {
