@@ -12,7 +12,7 @@ const REGION: &str = "eu-west-1";
 /// A batch of SQS messages with these bodies, named `message-0`, `message-1` and so on.
 pub fn sqs<B: Into<String>>(bodies: impl IntoIterator<Item = B>) -> String {
     let records = bodies.into_iter().enumerate().map(|(number, body)| sqs_record(number, &body.into()));
-    payload(records.collect())
+    payload(&records.collect::<Vec<_>>())
 }
 
 /// One record of a batch of SQS messages.
@@ -36,7 +36,7 @@ pub fn sqs_record(number: usize, body: &str) -> Value {
 }
 
 /// A batch of records.
-pub fn payload(records: Vec<Value>) -> String {
+pub fn payload(records: &[Value]) -> String {
     json!({ "Records": records }).to_string()
 }
 
@@ -80,7 +80,7 @@ pub fn sns_raw(envelope: &Value) -> String {
 
 /// The payload of a function that SNS calls itself.
 pub fn sns(message: &str) -> String {
-    payload(vec![json!({
+    payload(&[json!({
         "EventSource": "aws:sns",
         "EventVersion": "1.0",
         "EventSubscriptionArn": format!("arn:aws:sns:{REGION}:{ACCOUNT}:topic:21be56ed"),
@@ -123,5 +123,5 @@ pub fn stream<'a>(changes: impl IntoIterator<Item = &'a [Value]>) -> String {
             "eventSourceARN": format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/table/stream/2010-12-01T00:00:00.000"),
         })
     });
-    payload(records.collect())
+    payload(&records.collect::<Vec<_>>())
 }

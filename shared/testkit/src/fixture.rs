@@ -70,7 +70,7 @@ impl Fixture {
     }
 
     async fn deliver(&self, handler: &str, bodies: &[String]) -> anyhow::Result<Value> {
-        let payload = delivery::sqs(bodies.iter().map(String::as_str)).to_string();
+        let payload = delivery::sqs(bodies.iter().map(String::as_str));
         Ok(self.app.invoke(handler, payload.as_bytes(), None).await?)
     }
 

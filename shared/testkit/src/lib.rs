@@ -6,6 +6,8 @@ pub mod fixture;
 pub mod given;
 pub mod model;
 
+pub mod conformance;
+
 pub mod content;
 pub mod delivery;
 pub mod log;

@@ -151,11 +151,11 @@ impl Family {
         }
         for change in changes {
             let told = |example: &Value| {
-                let mut changed = example.clone();
-                if !change.apply(&mut changed["data"]) {
+                let mut event = example.clone();
+                if !change.apply(&mut event["data"]) {
                     return Ok(true);
                 }
-                Ok(slots(projection, &changed)? == slots(projection, example)?)
+                Ok(slots(projection, &event)? == slots(projection, example)?)
             };
             let told: Result<Vec<bool>, FoldError> = self.examples.iter().map(told).collect();
             match told {

@@ -13,22 +13,24 @@ use std::fmt;
 pub(super) struct Trial {
     pub(super) log: Log,
     pub(super) batches: Vec<Batch>,
+    /// Whether the whole log is delivered once more.
+    pub(super) again: bool,
 }
 
 /// What one invocation is handed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Batch {
     /// Which of two containers is invoked.
     pub(super) container: usize,
     /// Whether it starts anew.
     pub(super) cold: bool,
     /// The numbers of the events, each with what is around it.
-    messages: Vec<(usize, Wire)>,
+    pub(super) messages: Vec<(usize, Wire)>,
 }
 
 /// What is around an envelope.
-#[derive(Clone, Copy, Debug)]
-enum Wire {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wire {
     Raw,
     EventBridge,
     Sns,
@@ -44,15 +46,15 @@ pub(super) fn trials<S: Strategy<Value = Log>>(logs: &S) -> impl Strategy<Value 
         let events = log.envelopes().len();
         let order = Just((0..events).collect::<Vec<_>>()).prop_shuffle();
         let again = vec((0..events.max(1), 0..=2 * events), 0..=events);
-        (Just(log), order, again, vec(place(), 2 * events))
+        (Just(log), order, again, vec(place(), 2 * events), proptest::bool::weighted(0.25))
     })
-    .prop_map(|(log, mut order, again, places)| {
+    .prop_map(|(log, mut order, copies, places, again)| {
         if !order.is_empty() {
-            for (event, position) in again {
+            for (event, position) in copies {
                 order.insert(position.min(order.len()), event);
             }
         }
-        Trial { batches: batches(&order, &places), log }
+        Trial { batches: batches(&order, &places), log, again }
     })
 }
 
@@ -112,6 +114,9 @@ impl fmt::Debug for Trial {
             for (event, wire) in &batch.messages {
                 writeln!(f, "    #{event} {wire:?}: {}", Short(&self.log.envelopes()[*event]))?;
             }
+        }
+        if self.again {
+            writeln!(f, "  then the whole log once more")?;
         }
         Ok(())
     }

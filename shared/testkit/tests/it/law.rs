@@ -113,10 +113,10 @@ fn a_wrong_item_is_shown() {
 #[test]
 fn a_refusal_is_expected() {
     let strict = Projection::new("strict", 1).state(|event: &Envelope<ProductListed>| {
-        match event.data.0.title.is_empty() {
-            true => Err(projection::Rejected("a product without a title".to_owned())),
-            false => Ok(vec![projection::Row::new(Key::alone("x"), &json!({}))]),
+        if event.data.0.title.is_empty() {
+            return Err(projection::Rejected("a product without a title".to_owned()));
         }
+        Ok(vec![projection::Row::new(Key::alone("x"), &json!({}))])
     });
     given(&strict).rejects(&event(&ProductListed(title("22423", "")), 1), "without a title");
 }

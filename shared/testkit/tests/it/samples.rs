@@ -81,7 +81,7 @@ pub fn sold(order: &Order) -> Contribution {
 
 pub fn order(id: &str, skus: &[(&str, u32)]) -> Order {
     let line = |(position, (sku, quantity)): (usize, &(&str, u32))| Line {
-        position: u32::try_from(position).unwrap() + 1,
+        position: u32::try_from(position).expect("few lines") + 1,
         kind: contracts::orders::LineKind::Product,
         sku: (*sku).to_owned(),
         title: format!("Title of {sku}"),

@@ -16,16 +16,12 @@ pub(super) struct Change {
 impl Change {
     /// Changes the field, if there is such a field.
     pub(super) fn apply(&self, data: &mut Value) -> bool {
-        match &self.to {
-            Some(to) => data.pointer_mut(&self.at).map(|field| *field = to.clone()).is_some(),
-            None => {
-                let Some((parent, name)) = self.at.rsplit_once('/') else { return false };
-                let Some(parent) = data.pointer_mut(parent).and_then(Value::as_object_mut) else {
-                    return false;
-                };
-                parent.remove(name).is_some()
-            }
+        if let Some(to) = &self.to {
+            return data.pointer_mut(&self.at).map(|field| *field = to.clone()).is_some();
         }
+        let Some((parent, name)) = self.at.rsplit_once('/') else { return false };
+        let parent = data.pointer_mut(parent).and_then(Value::as_object_mut);
+        parent.and_then(|parent| parent.remove(name)).is_some()
     }
 }
 

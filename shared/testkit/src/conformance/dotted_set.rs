@@ -1,0 +1,123 @@
+//! Changes by a dotted set: each sequence number of a source counts once.
+
+use super::{Report, Subject, decimal, dot, same};
+use anyhow::ensure;
+use futures::future::join_all;
+use projection::Key;
+use projection::join::Dot;
+use projection::store::Outcome::{self, Applied, Duplicate};
+use rust_decimal::Decimal;
+
+pub(super) async fn cases(report: &mut Report, subject: &Subject) {
+    report.case("dotted set: each change counts once, in any order", once(subject)).await;
+    report.case("dotted set: several changes in one write, some of them known", folded(subject)).await;
+    report.case("dotted set: more changes than one write holds", many(subject)).await;
+    report.case("dotted set: a compacted set still knows its changes", compacted(subject)).await;
+    report.case("dotted set: each source counts on its own", sources(subject)).await;
+    report.case("dotted set: decimals are exact", exact(subject)).await;
+}
+
+pub(super) async fn races(report: &mut Report, subject: &Subject) {
+    report.case("dotted set: changes at once all count, once", race(subject)).await;
+}
+
+async fn once(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-once");
+    for (seq, expected) in [(2, Applied), (1, Applied), (2, Duplicate), (7, Applied), (1, Duplicate)] {
+        same!(subject.add(&[dot(&key, seq, Decimal::from(seq))]).await?, [expected]);
+    }
+    same!(subject.number(&key, "total").await?, Decimal::from(10));
+    Ok(())
+}
+
+async fn folded(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-folded");
+    let one = |seq| dot(&key, seq, Decimal::ONE);
+    same!(subject.add(&[one(1), one(3)]).await?, [Applied, Applied]);
+    same!(
+        subject.add(&[one(4), one(3), one(2), one(4), one(1)]).await?,
+        [Applied, Duplicate, Applied, Duplicate, Duplicate]
+    );
+    same!(subject.add(&[one(2), one(4)]).await?, [Duplicate, Duplicate]);
+    same!(subject.number(&key, "total").await?, Decimal::from(4));
+    Ok(())
+}
+
+async fn many(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-many");
+    let dots: Vec<Dot> = (1..=150).rev().map(|seq| dot(&key, seq, Decimal::from(seq))).collect();
+    same!(subject.add(&dots).await?, vec![Applied; 150]);
+    same!(subject.add(&dots).await?, vec![Duplicate; 150]);
+    same!(subject.number(&key, "total").await?, Decimal::from(150 * 151 / 2));
+    Ok(())
+}
+
+async fn compacted(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-compacted");
+    let one = |seq| [dot(&key, seq, Decimal::ONE)];
+    for seq in 1..=60 {
+        same!(subject.add(&one(seq)).await?, [Applied]);
+    }
+    let remembered = remembered(subject, &key).await?;
+    ensure!(remembered <= 20, "{remembered} sequence numbers are remembered of 60 in a row");
+    for seq in [1, 17, 30, 60] {
+        same!(subject.add(&one(seq)).await?, [Duplicate]);
+    }
+    same!(subject.add(&[one(20), one(61), one(64)].concat()).await?, [Duplicate, Applied, Applied]);
+    same!(subject.add(&[one(62), one(63), one(61)].concat()).await?, [Applied, Applied, Duplicate]);
+    same!(subject.number(&key, "total").await?, Decimal::from(64));
+    Ok(())
+}
+
+/// How many sequence numbers stand in the item's set.
+async fn remembered(subject: &Subject, key: &Key) -> anyhow::Result<usize> {
+    let mut after = None;
+    loop {
+        let (items, next) = subject.store.scan(&subject.table, after).await?;
+        if let Some((_, item)) = items.into_iter().find(|(it, _)| it == key) {
+            let attributes = item.inner().get("applied");
+            let set = attributes.map(|set| match set {
+                serde_dynamo::AttributeValue::Ns(numbers) => numbers.len(),
+                _ => 0,
+            });
+            return Ok(set.unwrap_or(0));
+        }
+        after = next;
+        ensure!(after.is_some(), "no item {key}");
+    }
+}
+
+async fn sources(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-sources");
+    let of = |source, seq| [dot(&key, seq, Decimal::ONE).of_source(source)];
+    same!(subject.add(&of("left", 1)).await?, [Applied]);
+    same!(subject.add(&of("right", 1)).await?, [Applied]);
+    same!(subject.add(&[dot(&key, 1, Decimal::ONE)]).await?, [Applied]);
+    same!(subject.add(&of("left", 1)).await?, [Duplicate]);
+    same!(subject.number(&key, "total").await?, Decimal::from(3));
+    Ok(())
+}
+
+async fn exact(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-exact");
+    let amounts = ["100000000000000000000", "0.001", "0.1", "0.2", "-0.3", "-100000000000000000000", "0.029"];
+    let mut so_far = Decimal::ZERO;
+    for (amount, seq) in amounts.into_iter().zip(1..) {
+        same!(subject.add(&[dot(&key, seq, decimal(amount))]).await?, [Applied]);
+        so_far += decimal(amount);
+        same!(subject.number(&key, "total").await?, so_far);
+    }
+    same!(subject.number(&key, "total").await?, decimal("0.03"));
+    Ok(())
+}
+
+async fn race(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-race");
+    let one = |seq| [dot(&key, seq, decimal("0.1"))];
+    let writes: Vec<[Dot; 1]> = (1..=40).chain(1..=40).map(one).collect();
+    let outcomes: Vec<Vec<Outcome>> =
+        join_all(writes.iter().map(|dots| subject.add(dots))).await.into_iter().collect::<Result<_, _>>()?;
+    same!(outcomes.iter().filter(|it| **it == [Applied]).count(), 40);
+    same!(subject.number(&key, "total").await?, Decimal::from(4));
+    Ok(())
+}
