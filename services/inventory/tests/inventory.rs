@@ -111,11 +111,11 @@ async fn adjustments_of_more_products_than_a_page_holds_are_all_counted() -> any
     Ok(())
 }
 
-const ADJUST: &str = r#"mutation ($sku: ID!, $quantity: Int!, $id: String) {
+const ADJUST: &str = r"mutation ($sku: ID!, $quantity: Int!, $id: String) {
     adjustStock(sku: $sku, quantity: $quantity, reason: WRITTEN_OFF, commandId: $id) {
         __typename ... on StockChanged { onHand version product { sku } } ... on Refused { code message }
     }
-}"#;
+}";
 
 #[tokio::test]
 async fn an_adjustment_counts_once_for_ever() -> anyhow::Result<()> {

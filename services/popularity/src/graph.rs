@@ -1,9 +1,10 @@
 //! The subgraph: products and customers with what sold, and the ranks.
 
+use crate::listed;
 use crate::sales::{self, By};
 use crate::trade::{self, Sums, TOTAL};
-use crate::{listed, totals};
-use async_graphql::{Context, EmptyMutation, EmptySubscription, Enum, ID, Object, Result, SimpleObject};
+use async_graphql::{Context, EmptyMutation, EmptySubscription, ID, Object, Result, SimpleObject};
+use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use federation::read::{List, Range};
 use federation::{Entities, Key, Money, PageArgs, Reader, UserError};
 use futures::future::try_join_all;
@@ -17,14 +18,13 @@ const MOST: i32 = 100;
 /// Popularity's subgraph.
 pub fn subgraph(app: &Arc<App>) -> Subgraph {
     let schema = federation::schema(Query, EmptyMutation, EmptySubscription)
-        .data(Entities::<sales::View>::new(app.reader("sales")))
-        .data(Entities::<totals::View>::new(app.reader("totals")))
-        .data(Sales(app.reader("sales")))
+        .data(Entities::<Sums>::new(app.reader("sales")))
+        .data(Totals(app.reader("sales")))
         .data(Listed(app.reader("listed")));
     Subgraph::new(schema.finish())
 }
 
-struct Sales(Reader);
+struct Totals(Reader);
 struct Listed(Reader);
 
 struct Query;
@@ -54,33 +54,33 @@ impl Query {
     async fn top_products(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default_with = "RankedBy::Revenue")] by: RankedBy,
+        #[graphql(default_with = "By::Revenue")] by: By,
         country: Option<String>,
         month: Option<String>,
         #[graphql(default = 10)] first: i32,
         #[graphql(desc = "Only those that are listed now, of the best 100.", default = false)]
         listed_only: bool,
-        #[graphql(default = "GBP")] currency: String,
+        #[graphql(default)] currency: Currency,
     ) -> Result<Vec<RankedProduct>> {
-        let currency = checked(currency)?;
         let total = total_of(country, month)?;
-        let wanted = PageArgs::new(Some(first), None, None, None)?;
+        let wanted = up_to(first)?;
         let read = if listed_only { up_to(MOST)? } else { wanted.clone() };
-        let by = match by {
-            RankedBy::Revenue => By::Revenue,
-            RankedBy::Units => By::Units,
-        };
-        let reader = &ctx.data::<Sales>()?.0;
-        let shards = sales::ranking(&currency, &total, by);
+        let reader = &ctx.data::<Totals>()?.0;
+        let shards = sales::ranking(&currency.0, &total, by);
         let pages = try_join_all(shards.iter().map(|shard| reader.page(shard, &read))).await?;
-        let entries = pages.into_iter().flat_map(|page| page.rows).map(|row| row.view);
-        let mut best = sales::ranked(entries, by);
+        let mut best = sales::ranked(pages.into_iter().flat_map(|page| page.rows).map(|row| row.view), by);
         best.truncate(read.size());
         if listed_only {
             best = sales::ranked(listed(ctx, best).await?, by);
             best.truncate(wanted.size());
         }
-        Ok(best.into_iter().map(|(rank, entry)| RankedProduct::new(rank, &entry, &currency)).collect())
+        let product = |(rank, entry): (usize, sales::Entry)| RankedProduct {
+            rank,
+            product: Some(Product { sku: entry.sku().to_owned() }),
+            units: entry.units,
+            revenue: currency.money(entry.revenue),
+        };
+        Ok(best.into_iter().map(product).collect())
     }
 
     /// What the shop sold and took back, fees and postage too: overall, in one country, or in one month (of UTC, as
@@ -91,22 +91,11 @@ impl Query {
         ctx: &Context<'_>,
         country: Option<String>,
         month: Option<String>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<SalesTotal> {
-        let currency = checked(currency)?;
-        let key = Key::new(totals::of_shop(&currency), total_of(country, month)?);
-        let total = ctx.data::<Entities<totals::View>>()?.load(key).await?.unwrap_or_default();
-        Ok(SalesTotal::new(&total.0, &currency))
+        #[graphql(default)] currency: Currency,
+    ) -> Result<Sales> {
+        let total = total_of(country, month)?;
+        Ok(currency.sales(&load(ctx, sales::of_shop(&currency.0), &total).await?))
     }
-}
-
-/// What products are ranked by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-enum RankedBy {
-    /// What they sold for.
-    Revenue,
-    /// How many pieces were sold.
-    Units,
 }
 
 /// A product, with what sold of it. Sales are gross: what came back is counted beside them.
@@ -115,9 +104,8 @@ struct Product {
 }
 
 impl Product {
-    async fn total(&self, ctx: &Context<'_>, currency: &str) -> Result<Sums> {
-        let key = Key::new(sales::ledger(currency, &self.sku), TOTAL);
-        Ok(ctx.data::<Entities<sales::View>>()?.load(key).await?.unwrap_or_default().0)
+    async fn total(&self, ctx: &Context<'_>, currency: &Currency) -> Result<Sums> {
+        load(ctx, sales::of_product(&currency.0, &self.sku), TOTAL).await
     }
 }
 
@@ -130,41 +118,23 @@ impl Product {
     }
 
     /// How many pieces were sold, for this currency.
-    async fn units_sold(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<i64> {
-        Ok(self.total(ctx, &checked(currency)?).await?.units)
+    async fn units_sold(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<i64> {
+        Ok(self.total(ctx, &currency).await?.units)
     }
 
     /// What they sold for.
-    async fn revenue(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<Money> {
-        let currency = checked(currency)?;
-        Ok(money(self.total(ctx, &currency).await?.revenue, &currency))
+    async fn revenue(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<Money> {
+        Ok(currency.money(self.total(ctx, &currency).await?.revenue))
     }
 
     /// How many pieces came back, for this currency.
-    async fn units_returned(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<i64> {
-        Ok(self.total(ctx, &checked(currency)?).await?.returned_units)
+    async fn units_returned(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<i64> {
+        Ok(self.total(ctx, &currency).await?.returned_units)
     }
 
     /// What was refunded for them.
-    async fn refunds(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<Money> {
-        let currency = checked(currency)?;
-        Ok(money(self.total(ctx, &currency).await?.refunds, &currency))
+    async fn refunds(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<Money> {
+        Ok(currency.money(self.total(ctx, &currency).await?.refunds))
     }
 
     /// Sales by country, in the order of the countries' names; the first 100.
@@ -172,16 +142,11 @@ impl Product {
     async fn sales_by_country(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
+        #[graphql(default)] currency: Currency,
     ) -> Result<Vec<CountrySales>> {
-        let currency = checked(currency)?;
-        let list = List::of(sales::ledger(&currency, &self.sku));
-        let parts = parts(ctx, list, &trade::of_country("")).await?;
-        let sales = |(country, sums): (String, Sums)| CountrySales {
-            country,
-            sales: SalesTotal::new(&sums, &currency),
-        };
-        Ok(parts.into_iter().map(sales).collect())
+        let list = List::of(sales::of_product(&currency.0, &self.sku));
+        let parts = parts(ctx, list, &trade::of_country("")).await?.into_iter();
+        Ok(parts.map(|(country, sums)| CountrySales { country, sales: currency.sales(&sums) }).collect())
     }
 
     /// Sales by month of UTC, oldest first; the last 100.
@@ -189,14 +154,11 @@ impl Product {
     async fn sales_by_month(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
+        #[graphql(default)] currency: Currency,
     ) -> Result<Vec<MonthSales>> {
-        let currency = checked(currency)?;
-        let list = List::of(sales::ledger(&currency, &self.sku)).descending();
-        let parts = parts(ctx, list, &trade::of_month("")).await?;
-        let sales =
-            |(month, sums): (String, Sums)| MonthSales { month, sales: SalesTotal::new(&sums, &currency) };
-        Ok(parts.into_iter().rev().map(sales).collect())
+        let list = List::of(sales::of_product(&currency.0, &self.sku)).descending();
+        let parts = parts(ctx, list, &trade::of_month("")).await?.into_iter().rev();
+        Ok(parts.map(|(month, sums)| MonthSales { month, sales: currency.sales(&sums) }).collect())
     }
 }
 
@@ -206,9 +168,8 @@ struct Customer {
 }
 
 impl Customer {
-    async fn total(&self, ctx: &Context<'_>, currency: &str) -> Result<Sums> {
-        let key = Key::new(totals::of_customer(currency, &self.id), TOTAL);
-        Ok(ctx.data::<Entities<totals::View>>()?.load(key).await?.unwrap_or_default().0)
+    async fn total(&self, ctx: &Context<'_>, currency: &Currency) -> Result<Sums> {
+        load(ctx, sales::of_customer(&currency.0, &self.id), TOTAL).await
     }
 }
 
@@ -221,18 +182,13 @@ impl Customer {
     }
 
     /// What the customer's orders come to, postage and fees too; cancelled ones don't count.
-    async fn spent(&self, ctx: &Context<'_>, #[graphql(default = "GBP")] currency: String) -> Result<Money> {
-        let currency = checked(currency)?;
-        Ok(money(self.total(ctx, &currency).await?.revenue, &currency))
+    async fn spent(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<Money> {
+        Ok(currency.money(self.total(ctx, &currency).await?.revenue))
     }
 
     /// How many orders the customer placed in this currency; cancelled ones don't count.
-    async fn orders_placed(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(default = "GBP")] currency: String,
-    ) -> Result<i64> {
-        Ok(self.total(ctx, &checked(currency)?).await?.orders)
+    async fn orders_placed(&self, ctx: &Context<'_>, #[graphql(default)] currency: Currency) -> Result<i64> {
+        Ok(self.total(ctx, &currency).await?.orders)
     }
 }
 
@@ -249,17 +205,9 @@ struct RankedProduct {
     revenue: Money,
 }
 
-impl RankedProduct {
-    fn new(rank: usize, entry: &sales::Entry, currency: &str) -> Self {
-        let product = Some(Product { sku: entry.sku().to_owned() });
-        Self { rank, product, units: entry.units, revenue: money(entry.revenue, currency) }
-    }
-}
-
 /// What was sold and what came back, in one currency.
 #[derive(SimpleObject)]
-#[graphql(name = "Sales")]
-struct SalesTotal {
+struct Sales {
     /// Orders that were placed and not cancelled.
     orders: i64,
     /// Their lines.
@@ -278,28 +226,13 @@ struct SalesTotal {
     refunds: Money,
 }
 
-impl SalesTotal {
-    fn new(sums: &Sums, currency: &str) -> Self {
-        Self {
-            orders: sums.orders,
-            lines: sums.lines,
-            units: sums.units,
-            gross: money(sums.revenue, currency),
-            credit_notes: sums.credit_notes,
-            returned_lines: sums.returned_lines,
-            returned_units: sums.returned_units,
-            refunds: money(sums.refunds, currency),
-        }
-    }
-}
-
 /// What a product sold in a country.
 #[derive(SimpleObject)]
 struct CountrySales {
     /// The name of the country in English.
     country: String,
     /// What was sold and what came back.
-    sales: SalesTotal,
+    sales: Sales,
 }
 
 /// What a product sold in a month.
@@ -308,7 +241,55 @@ struct MonthSales {
     /// The month of UTC, as `2011-03`.
     month: String,
     /// What was sold and what came back.
-    sales: SalesTotal,
+    sales: Sales,
+}
+
+/// A currency that a question is about: sales in different ones are never added up.
+struct Currency(String);
+
+impl Default for Currency {
+    fn default() -> Self {
+        Self("GBP".to_owned())
+    }
+}
+
+/// The ISO 4217 code of a currency, such as `GBP`.
+#[Scalar]
+impl ScalarType for Currency {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(code) if trade::is_currency(&code) => Ok(Self(code)),
+            _ => Err(InputValueError::custom("a currency is an ISO 4217 code such as \"GBP\"")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+impl Currency {
+    fn money(&self, millionths: i64) -> Money {
+        Money { amount: trade::amount(millionths).into(), currency: self.0.clone() }
+    }
+
+    fn sales(&self, sums: &Sums) -> Sales {
+        Sales {
+            orders: sums.orders,
+            lines: sums.lines,
+            units: sums.units,
+            gross: self.money(sums.revenue),
+            credit_notes: sums.credit_notes,
+            returned_lines: sums.returned_lines,
+            returned_units: sums.returned_units,
+            refunds: self.money(sums.refunds),
+        }
+    }
+}
+
+/// A total, read together with those that others ask for; zero where nothing was sold.
+async fn load(ctx: &Context<'_>, ledger: String, total: &str) -> Result<Sums> {
+    Ok(ctx.data::<Entities<Sums>>()?.load(Key::new(ledger, total)).await?.unwrap_or_default())
 }
 
 /// A total with its sort key.
@@ -322,7 +303,7 @@ struct Part {
 /// The totals of a ledger under a prefix, each with the rest of its sort key.
 async fn parts(ctx: &Context<'_>, list: List, prefix: &str) -> Result<Vec<(String, Sums)>> {
     let list = list.range(Range::BeginsWith(prefix.to_owned()));
-    let page = ctx.data::<Sales>()?.0.page::<Part>(&list, &up_to(MOST)?).await?;
+    let page = ctx.data::<Totals>()?.0.page::<Part>(&list, &up_to(MOST)?).await?;
     let rest = |part: Part| (part.sk.strip_prefix(prefix).unwrap_or_default().to_owned(), part.sums);
     Ok(page.rows.into_iter().map(|row| rest(row.view)).collect())
 }
@@ -345,26 +326,14 @@ fn total_of(country: Option<String>, month: Option<String>) -> Result<String, Us
     match (country, month) {
         (None, None) => Ok(TOTAL.to_owned()),
         (Some(country), None) => Ok(trade::of_country(&country)),
-        (None, Some(month)) => {
-            let first_day: Result<jiff::civil::Date, _> = format!("{month}-01").parse();
-            if month.len() != 7 || first_day.is_err() {
-                return Err(UserError::bad_input("a month is written like 2011-03"));
-            }
-            Ok(trade::of_month(&month))
-        }
+        (None, Some(month)) if is_month(&month) => Ok(trade::of_month(&month)),
+        (None, Some(_)) => Err(UserError::bad_input("a month is written like 2011-03")),
         (Some(_), Some(_)) => {
             Err(UserError::bad_input("country and month can't be used together; ask for one of them"))
         }
     }
 }
 
-fn checked(currency: String) -> Result<String, UserError> {
-    if trade::is_currency(&currency) {
-        return Ok(currency);
-    }
-    Err(UserError::bad_input("a currency is an ISO 4217 code such as GBP"))
-}
-
-fn money(millionths: i64, currency: &str) -> Money {
-    Money { amount: trade::amount(millionths).into(), currency: currency.to_owned() }
+fn is_month(text: &str) -> bool {
+    text.len() == 7 && format!("{text}-01").parse::<jiff::civil::Date>().is_ok()
 }

@@ -4,7 +4,6 @@ pub mod trade;
 
 pub mod listed;
 pub mod sales;
-pub mod totals;
 
 pub mod graph;
 
@@ -14,7 +13,6 @@ use micrograph::Micrograph;
 pub fn micrograph() -> Micrograph {
     Micrograph::new("popularity")
         .consumes_topic("orders-events", sales::projection())
-        .consumes_topic("orders-events", totals::projection())
         .consumes(listed::projection())
         .serves(graph::subgraph)
 }

@@ -1,9 +1,10 @@
-//! The read model of what each product sold, with its rank overall, by country and by month.
+//! The read model of what was sold: by the shop, to each customer, and of each product, with the product's rank.
 
 #[cfg(test)]
 mod tests;
 
-use crate::trade::{Sums, Trade};
+use crate::trade::{TOTAL, Trade, is_currency};
+use async_graphql::Enum;
 use contracts::orders::{CreditNoteIssued, Line, LineKind, OrderCancelled, OrderPlaced};
 use contracts::{Envelope, digest};
 use federation::read::List;
@@ -18,13 +19,9 @@ const BY_UNITS: Index = Index::by_number("by_units", "scope", "units").including
 /// and one partition takes a thousand writes a second.
 const SHARDS: u8 = 4;
 
-/// A total of a product.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct View(pub Sums);
-
 /// What products are ranked by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(name = "RankedBy")]
 pub enum By {
     /// What they sold for.
     Revenue,
@@ -44,8 +41,8 @@ pub struct Entry {
     pub revenue: i64,
 }
 
-/// A ledger for each currency and product: totals over everything, by country and by month. Only what sold is in the
-/// indexes: a product that only came back has neither attribute.
+/// Ledgers by currency, for the shop, each customer and each product: totals over everything, by country and by month.
+/// Only products that sold are in the indexes: one that only came back has neither attribute.
 pub fn projection() -> Projection {
     Projection::new("sales", 1)
         .index(BY_REVENUE)
@@ -55,9 +52,19 @@ pub fn projection() -> Projection {
         .contribution(|event: &Envelope<CreditNoteIssued>| contributions(&(&event.data.0).into()))
 }
 
+/// The partition of the shop's totals in a currency: all lines, fees too.
+pub fn of_shop(currency: &str) -> String {
+    format!("{currency}#all")
+}
+
+/// The partition of a customer's total in a currency: all lines, fees too.
+pub fn of_customer(currency: &str, customer: &str) -> String {
+    format!("{currency}#customer#{customer}")
+}
+
 /// The partition of a product's totals in a currency.
-pub fn ledger(currency: &str, sku: &str) -> String {
-    format!("{currency}#{sku}")
+pub fn of_product(currency: &str, sku: &str) -> String {
+    format!("{currency}#sku#{sku}")
 }
 
 /// The ranking of the products of a scope, which is a total's sort key: one list for each shard, the best first.
@@ -87,7 +94,7 @@ pub fn ranked(entries: impl IntoIterator<Item = Entry>, by: By) -> Vec<(usize, E
 impl Entry {
     /// The product.
     pub fn sku(&self) -> &str {
-        self.pk.split_once('#').map_or(&*self.pk, |(_, sku)| sku)
+        self.pk.splitn(3, '#').last().unwrap_or_default()
     }
 
     fn by(&self, by: By) -> i64 {
@@ -99,20 +106,29 @@ impl Entry {
 }
 
 fn contributions(trade: &Trade<'_>) -> Result<Vec<Contribution>, Rejected> {
-    let currency = trade.currency()?;
+    let currency = trade.currency;
+    if !is_currency(currency) {
+        return Err(Rejected(format!("a currency has three capital letters; `{currency}` has not")));
+    }
+    let lines: Vec<&Line> = trade.lines.iter().collect();
+    let mut all = vec![trade.contribution(of_shop(currency), &lines)?];
+    if let Some(customer) = trade.customer {
+        let mut own = trade.contribution(of_customer(currency, customer), &lines)?;
+        own.amounts.retain(|amount| amount.total == TOTAL);
+        all.push(own);
+    }
     let mut products: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
-    for line in trade.lines.iter().filter(|line| line.kind == LineKind::Product) {
+    for line in lines.into_iter().filter(|line| line.kind == LineKind::Product) {
         products.entry(&line.sku).or_default().push(line);
     }
-    let contribution = |(sku, lines): (&str, Vec<&Line>)| {
-        let shard = shard(sku);
-        let mut contribution = trade.contribution(ledger(currency, sku), &lines)?;
-        for amount in &mut contribution.amounts {
-            amount.set.insert(BY_REVENUE.partition, scope(currency, &amount.total, shard));
+    for (sku, lines) in products {
+        let mut own = trade.contribution(of_product(currency, sku), &lines)?;
+        for amount in &mut own.amounts {
+            amount.set.insert(BY_REVENUE.partition, scope(currency, &amount.total, shard(sku)));
         }
-        Ok(contribution)
-    };
-    products.into_iter().map(contribution).collect()
+        all.push(own);
+    }
+    Ok(all)
 }
 
 fn scope(currency: &str, total: &str, shard: u8) -> String {

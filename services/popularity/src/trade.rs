@@ -41,31 +41,30 @@ pub struct Sums {
     pub refunds: i64,
 }
 
+/// What is added for an order and for a credit note: one of them, its lines, their pieces, what they come to.
+const SOLD: [&str; 4] = ["orders", "lines", "units", "revenue"];
+const RETURNED: [&str; 4] = ["credit_notes", "returned_lines", "returned_units", "refunds"];
+
 /// An order or a credit note.
 #[derive(Debug)]
 pub struct Trade<'a> {
-    side: Side,
+    names: [&'static str; 4],
     /// Whether it counts: a cancelled order names all its totals, and adds nothing.
     counts: bool,
     at: Timestamp,
     country: &'a str,
-    currency: &'a str,
+    /// ISO 4217 code of all its amounts.
+    pub currency: &'a str,
     /// Who ordered or returned; a guest has no number.
     pub customer: Option<&'a str>,
     /// Its lines.
     pub lines: &'a [Line],
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Side {
-    Sold,
-    Returned,
-}
-
 impl<'a> From<&'a Order> for Trade<'a> {
     fn from(order: &'a Order) -> Self {
         Self {
-            side: Side::Sold,
+            names: SOLD,
             counts: order.status != Status::Cancelled,
             at: order.placed_at,
             country: &order.country,
@@ -79,7 +78,7 @@ impl<'a> From<&'a Order> for Trade<'a> {
 impl<'a> From<&'a CreditNote> for Trade<'a> {
     fn from(note: &'a CreditNote) -> Self {
         Self {
-            side: Side::Returned,
+            names: RETURNED,
             counts: true,
             at: note.issued_at,
             country: &note.country,
@@ -90,15 +89,7 @@ impl<'a> From<&'a CreditNote> for Trade<'a> {
     }
 }
 
-impl<'a> Trade<'a> {
-    /// Its currency, which is the first part of every key.
-    pub fn currency(&self) -> Result<&'a str, Rejected> {
-        if is_currency(self.currency) {
-            return Ok(self.currency);
-        }
-        Err(Rejected(format!("a currency has three capital letters; `{}` has not", self.currency)))
-    }
-
+impl Trade<'_> {
     /// The sort keys of the totals that it belongs to: everything, its country, its month.
     pub fn totals(&self) -> [String; 3] {
         let month = self.at.strftime("%Y-%m");
@@ -120,11 +111,7 @@ impl<'a> Trade<'a> {
         }
         let sums = [Decimal::ONE, lines.len().into(), units, amount];
         let sums = if self.counts { sums } else { [Decimal::ZERO; 4] };
-        let names = match self.side {
-            Side::Sold => ["orders", "lines", "units", "revenue"],
-            Side::Returned => ["credit_notes", "returned_lines", "returned_units", "refunds"],
-        };
-        Ok([0, 1, 2, 3].map(|it| (names[it], sums[it])))
+        Ok([0, 1, 2, 3].map(|it| (self.names[it], sums[it])))
     }
 }
 

@@ -10,18 +10,24 @@ use testkit::{Fixture, event};
 
 fn line(sku: &str, quantity: u32, price: &str) -> Line {
     let kind = if sku == "POST" { LineKind::Fee } else { LineKind::Product };
-    let (title, unit_price) = (sku.to_owned(), price.parse().unwrap());
+    let (title, unit_price) = (sku.to_owned(), price.parse().expect("a price"));
     Line { position: 1, kind, sku: sku.into(), title, quantity, unit_price, extra: Extra::default() }
 }
 
 fn order(id: &str, country: &str, at: &str, lines: Vec<Line>) -> Order {
     let OrderPlaced(example) = OrderPlaced::example();
-    Order { id: id.into(), country: country.into(), placed_at: at.parse().unwrap(), lines, ..example }
+    Order { id: id.into(), country: country.into(), placed_at: at.parse().expect("a time"), lines, ..example }
 }
 
 fn note(id: &str, country: &str, at: &str, lines: Vec<Line>) -> CreditNote {
     let CreditNoteIssued(example) = CreditNoteIssued::example();
-    CreditNote { id: id.into(), country: country.into(), issued_at: at.parse().unwrap(), lines, ..example }
+    CreditNote {
+        id: id.into(),
+        country: country.into(),
+        issued_at: at.parse().expect("a time"),
+        lines,
+        ..example
+    }
 }
 
 /// Two orders and a credit note that count, one that was cancelled, one in euros.
@@ -61,12 +67,12 @@ async fn the_committed_schema_is_served() -> anyhow::Result<()> {
 #[tokio::test]
 async fn the_shop_is_counted_to_the_thousandth_of_a_penny() -> anyhow::Result<()> {
     let fixture = with_trade().await?;
-    let query = r#"query ($country: String, $month: String) {
+    let query = r"query ($country: String, $month: String) {
         sales(country: $country, month: $month) {
             orders lines units gross { amount currency }
             creditNotes returnedLines returnedUnits refunds { amount currency }
         }
-    }"#;
+    }";
     let sales = |sold: [i64; 3], gross: &str, returned: i64, refunds: &str| {
         json!({ "sales": {
             "orders": sold[0], "lines": sold[1], "units": sold[2], "gross": pounds(gross),
@@ -134,7 +140,7 @@ async fn a_hundred_products_are_resolved_in_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-const TOP: &str = r#"query ($by: RankedBy! = REVENUE, $country: String, $month: String, $first: Int! = 10, $listed: Boolean! = false, $currency: String! = "GBP") {
+const TOP: &str = r#"query ($by: RankedBy! = REVENUE, $country: String, $month: String, $first: Int! = 10, $listed: Boolean! = false, $currency: Currency! = "GBP") {
     topProducts(by: $by, country: $country, month: $month, first: $first, listedOnly: $listed, currency: $currency) {
         rank units revenue { amount } product { sku }
     }
@@ -145,8 +151,8 @@ async fn top(fixture: &Fixture, variables: Value) -> anyhow::Result<Vec<(i64, St
     let answer = fixture.query(TOP, variables).await?;
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let ranked = |it: &Value| {
-        let (rank, units) = (it["rank"].as_i64().unwrap(), it["units"].as_i64().unwrap());
-        (rank, text(&it["product"]["sku"]), units, text(&it["revenue"]["amount"]))
+        let number = |name: &str| it[name].as_i64().expect("a number");
+        (number("rank"), text(&it["product"]["sku"]), number("units"), text(&it["revenue"]["amount"]))
     };
     let list = answer["data"]["topProducts"].as_array();
     Ok(list.unwrap_or_else(|| panic!("{answer}")).iter().map(ranked).collect())
@@ -259,7 +265,7 @@ async fn an_order_that_cannot_be_counted_is_kept_aside_and_its_neighbours_count(
     let good = order("10", "France", "2010-12-01T08:26:00Z", vec![line("22423", 1, "1")]);
     fixture.publish(&[event(&OrderPlaced(huge), 1), event(&OrderPlaced(good), 1)]).await?;
     let kept = fixture.quarantined().await?;
-    assert_eq!(kept.len(), 2, "once for each of the two projections");
+    assert_eq!(kept.len(), 1);
     assert!(kept.iter().all(|entry| entry.detail.contains("comes to more than")));
     assert_eq!(top(&fixture, json!({ "first": 1 })).await?, [place(1, "22423", 4, "37.45")]);
     Ok(())

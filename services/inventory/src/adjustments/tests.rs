@@ -18,7 +18,7 @@ fn adjustments_are_summed_and_counted_by_their_way() {
         extra: Extra::default(),
     };
     let log = [adjusted("A", 10), adjusted("B", -1), adjusted("A", -3), adjusted("A", -3)];
-    let log = log.iter().fold(testkit::log(), |log, event| log.event(event));
+    let log = log.iter().fold(testkit::log(), testkit::Log::event);
     given(&projection()).when(log.envelopes()).then_items(&[
         (key("A"), json!({ "on_hand": 4, "up": 1, "down": 2 })),
         (key("B"), json!({ "on_hand": -1, "down": 1 })),
