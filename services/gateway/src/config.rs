@@ -15,7 +15,7 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long planning one operation may take.
     pub planning_timeout: Duration,
-    /// How many prepared operations (parsed, validated, planned) are kept.
+    /// How many prepared operations (parsed, validated, planned) are kept; none of more than 64 KiB is.
     pub operation_cache: usize,
     /// How many plans are kept; operations that differ only in form share one.
     pub plan_cache: usize,

@@ -19,6 +19,10 @@ use crate::supergraph::Supergraph;
 /// How many combinations of `@skip` and `@include` are kept for one operation.
 const VARIANTS: usize = 32;
 
+/// How many bytes of text an operation may have to be kept: what is longer is no operation that a program sends
+/// again and again, and would crowd out those that are.
+const KEPT_TEXT: usize = 64 << 10;
+
 /// One supergraph, ready to be queried. It never changes: a new supergraph makes a new engine.
 pub(crate) struct Engine {
     pub(crate) supergraph: Supergraph,
@@ -116,7 +120,9 @@ impl Engine {
             let operation =
                 operation::parse(&key.0, name, &engine.schema, &engine.validator, &config.limits)?;
             let known = Arc::new(Known { operation, prepared: Mutex::default() });
-            engine.operations.insert(key, Arc::clone(&known));
+            if key.0.len() <= KEPT_TEXT {
+                engine.operations.insert(key, Arc::clone(&known));
+            }
             Ok(known)
         })
         .await
