@@ -2,6 +2,7 @@
 
 use contracts::customers::{EraseCustomer, RegisterCustomer};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use testkit::Fixture;
 
 const JANUARY: &str = "2011-01-04T10:00:00Z";
@@ -28,7 +29,7 @@ async fn everything(fixture: &Fixture) -> anyhow::Result<String> {
     for table in client.list_tables().send().await?.table_names() {
         let items = client.scan().table_name(table).consistent_read(true).send().await?;
         assert_eq!(items.last_evaluated_key(), None);
-        text.push_str(&format!("{table}: {:?}\n", items.items()));
+        writeln!(text, "{table}: {:?}", items.items())?;
         for item in items.items() {
             for bytes in item.values().filter_map(|value| value.as_b().ok()) {
                 text.push_str(&String::from_utf8_lossy(bytes.as_ref()));
@@ -127,11 +128,11 @@ async fn an_erased_customer_is_never_registered_again() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_mutation_registers_or_says_why_not() -> anyhow::Result<()> {
     let fixture = Fixture::new(customers::micrograph()).await?;
-    let query = r#"mutation ($input: RegisterCustomerInput!) {
+    let query = "mutation ($input: RegisterCustomerInput!) {
         registerCustomer(input: $input) {
             ... on CustomerChanged { version customer { id name email } } ... on Refused { code message }
         }
-    }"#;
+    }";
     let input = |id: &str, name: &str, email: &str, country: &str| json!({ "input": { "id": id, "name": name, "email": email, "country": country } });
     for (bad, code) in [
         (input(" ", "Ada", EMAIL, "France"), "SUBJECT_INVALID"),

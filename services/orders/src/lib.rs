@@ -1,1 +1,45 @@
-//! The orders micrograph.
+#![doc = include_str!("../README.md")]
+
+pub mod credit_note;
+pub mod line;
+pub mod order;
+
+pub mod by_customer;
+pub mod credit_notes;
+pub mod orders;
+
+pub mod customers;
+pub mod products;
+
+pub mod graph;
+pub mod sale;
+
+use contracts::orders::{
+    CancelOrder, CreditNoteIssued, IssueCreditNote, OrderCancelled, OrderPlaced, PlaceOrder,
+};
+use credit_note::CreditNote;
+use micrograph::Micrograph;
+use order::Order;
+
+/// The market that is sold in unless another is named, an ISO 3166 code.
+pub const HOME: &str = "GB";
+
+/// The orders.
+pub fn micrograph() -> Micrograph {
+    Micrograph::new("orders")
+        .owns::<Order>()
+        .owns::<CreditNote>()
+        .decides::<Order, PlaceOrder>()
+        .decides::<Order, CancelOrder>()
+        .decides::<CreditNote, IssueCreditNote>()
+        .publishes::<OrderPlaced>()
+        .publishes::<OrderCancelled>()
+        .publishes::<CreditNoteIssued>()
+        .fans_out("orders-events")
+        .consumes(orders::projection())
+        .consumes(by_customer::projection())
+        .consumes(credit_notes::projection())
+        .consumes(products::projection())
+        .consumes(customers::projection())
+        .serves(graph::subgraph)
+}
