@@ -105,13 +105,16 @@ cases! {
     inaccessible
     interface_object
     interfaces
+    intersections
     key
     mutations
     nested
     null_keys
     override_field
     provides
+    provides_nested
     requires
+    requires_abstract
     shareable
     skip_include
     unions

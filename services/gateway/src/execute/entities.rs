@@ -247,6 +247,13 @@ fn write_value(store: &Store, value: Node, needs: &[Need], out: &mut Vec<u8>) ->
         Node::Object(object) => {
             out.push(b'{');
             let mut writer = Writer { store, rewrites: &[], written: Vec::new(), identifies: false };
+            // The subgraph can't tell the members of a union or interface apart without it.
+            let is_abstract = needs.iter().any(|need| matches!(need, Need::OfType { .. }));
+            if let Some(name) = store.get(object, "__typename").filter(|_| is_abstract) {
+                out.extend_from_slice(b"\"__typename\":");
+                store.write(name, out);
+                writer.written.push("__typename");
+            }
             let complete = writer.fields(object, needs, out);
             out.push(b'}');
             complete
