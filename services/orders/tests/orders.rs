@@ -14,7 +14,8 @@ const EVENING: &str = "2011-01-04T18:00:00Z";
 
 fn line(position: u32, sku: &str, quantity: u32, price: &str) -> Line {
     let kind = if sku == "POST" { LineKind::Fee } else { LineKind::Product };
-    let (sku, title, unit_price) = (sku.to_owned(), format!("Title of {sku}"), price.parse().unwrap());
+    let (sku, title, unit_price) =
+        (sku.to_owned(), format!("Title of {sku}"), price.parse().expect("a decimal"));
     Line { position, kind, sku, title, quantity, unit_price, extra: contracts::Extra::default() }
 }
 
@@ -29,7 +30,7 @@ fn place(id: &str, customer: Option<&str>) -> PlaceOrder {
 }
 
 fn listed(sku: &str, title: &str) -> ProductListed {
-    let time = MORNING.parse().unwrap();
+    let time = MORNING.parse().expect("an instant");
     ProductListed(Product {
         sku: sku.into(),
         title: title.into(),
@@ -44,8 +45,8 @@ fn priced(sku: &str, market: &str, amount: &str, currency: &str) -> ProductPrice
     ProductPriced(Price {
         sku: sku.into(),
         market: market.into(),
-        price: Money::new(amount.parse().unwrap(), currency),
-        effective_from: MORNING.parse().unwrap(),
+        price: Money::new(amount.parse().expect("a decimal"), currency),
+        effective_from: MORNING.parse().expect("an instant"),
         extra: contracts::Extra::default(),
     })
 }
@@ -279,7 +280,7 @@ async fn dirt_is_kept_with_its_reason_and_changes_nothing() -> anyhow::Result<()
     Ok(())
 }
 
-const PLACE: &str = r#"mutation ($input: PlaceOrderInput!, $id: String) {
+const PLACE: &str = "mutation ($input: PlaceOrderInput!, $id: String) {
     placeOrder(input: $input, commandId: $id) {
         __typename
         ... on OrderChanged { version order {
@@ -287,7 +288,7 @@ const PLACE: &str = r#"mutation ($input: PlaceOrderInput!, $id: String) {
         } }
         ... on Refused { code }
     }
-}"#;
+}";
 
 #[tokio::test]
 async fn a_mutation_sells_at_the_title_and_price_of_now() -> anyhow::Result<()> {
@@ -368,9 +369,9 @@ async fn a_mutation_says_why_it_does_not_sell() -> anyhow::Result<()> {
 async fn a_mutation_cancels_or_says_why_not() -> anyhow::Result<()> {
     let fixture = Fixture::new(orders::micrograph()).await?;
     fixture.command("c1", MORNING, place("1", None)).await?;
-    let query = r#"mutation ($id: ID!) { cancelOrder(id: $id) {
+    let query = "mutation ($id: ID!) { cancelOrder(id: $id) {
         ... on OrderChanged { version order { status } } ... on Refused { code }
-    } }"#;
+    } }";
     for _ in 0..2 {
         let answer = fixture.query(query, json!({ "id": "1" })).await?;
         let cancelled = json!({ "version": "0.2", "order": { "status": "CANCELLED" } });
