@@ -155,7 +155,7 @@ impl OrderLine {
         money(rust_decimal::Decimal::from(self.line.quantity) * self.line.unit_price, &self.currency)
     }
 
-    /// The product as it is now; null for a fee, and for what is no longer listed.
+    /// The product as it is now; null for a fee.
     async fn product(&self) -> Option<Product> {
         let of_catalogue = self.line.kind == LineKind::Product;
         of_catalogue.then(|| Product { sku: self.line.sku.clone().into() })
