@@ -4,5 +4,12 @@ use micrograph::Micrograph;
 
 /// All of them, in the order of what flows from one to the next.
 pub fn micrographs() -> Vec<Micrograph> {
-    vec![catalogue::micrograph(), pricing::micrograph(), popularity::micrograph()]
+    vec![
+        catalogue::micrograph(),
+        pricing::micrograph(),
+        customers::micrograph(),
+        orders::micrograph(),
+        inventory::micrograph(),
+        popularity::micrograph(),
+    ]
 }
