@@ -12,6 +12,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// Whether an item can have this key: a partition key of 1 to 2,048 bytes, a sort key of 1 to 1,024, as DynamoDB
+    /// documents them.
+    pub fn is_possible(&self) -> bool {
+        (1..=2_048).contains(&self.pk.len()) && (1..=1_024).contains(&self.sk.len())
+    }
+
     /// A key of its two parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }

@@ -157,7 +157,8 @@ impl Reader {
         &self,
         keys: &[Key],
     ) -> Vec<Result<Option<V>, Arc<ReadError>>> {
-        let mut distinct: Vec<&Key> = keys.iter().collect();
+        // DynamoDB would refuse the whole batch for one key that no item can have.
+        let mut distinct: Vec<&Key> = keys.iter().filter(|key| key.is_possible()).collect();
         distinct.sort_unstable();
         distinct.dedup();
         if distinct.len() > MAX_KEYS {

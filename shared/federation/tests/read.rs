@@ -51,6 +51,16 @@ async fn what_is_missing_deleted_or_expired_is_none() {
 }
 
 #[tokio::test]
+async fn a_key_that_no_item_can_have_is_none_and_its_neighbours_live() {
+    let store = store().await;
+    store.put("p#1", "view", &[("title", text("title of p#1"))]).await;
+    let reader = Reader::new(store.client.clone(), TABLE);
+    let keys = [Key::new("", "view"), key(1), Key::new("x".repeat(2_049), "view"), Key::new("x", "")];
+    let views: Vec<Option<Product>> = reader.batch_get(&keys).await.unwrap();
+    assert_eq!(views, [None, Some(product(1)), None, None]);
+}
+
+#[tokio::test]
 async fn an_item_that_is_no_view_fails_alone() {
     let store = store().await;
     store.put("p#1", "view", &[("title", text("title of p#1"))]).await;
