@@ -1,9 +1,10 @@
-//! What a projection costs: write units for each event by kind of join, batch size and skew of keys, beside the floor.
+//! What a projection costs: write units for each event by kind of join, batch size and skew of keys, beside what one
+//! write for each item that a batch touches would cost.
 //!
 //! `cargo run --release -p projection --example cost`
 //!
 //! Each stream holds 2,400 events, each late by up to 100 places, and 600 of them once more; one warm container takes
-//! it, over the embedded DynamoDB. The floor is what one write for each item that a batch touches would cost.
+//! it, over the embedded DynamoDB.
 
 use anyhow::Context as _;
 use contracts::catalogue::{Product, ProductListed};
@@ -174,7 +175,9 @@ async fn cost(kind: &Kind, events: &[Value], batch: usize, filter: bool) -> anyh
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    println!("| join | keys | batch | floor | units an event | without filter | events a second |");
+    println!(
+        "| join | keys | batch | one write an item | units an event | without filter | events a second |"
+    );
     println!("|---|---|---:|---:|---:|---:|---:|");
     for kind in kinds() {
         for (keys, skewed) in [("even", false), ("skewed", true)] {
