@@ -20,7 +20,12 @@ fn committed(path: &Path, text: &str) {
         std::fs::write(path, text).unwrap();
     }
     let stands = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(stands, text, "{}: review the change, then run the tests with UPDATE_GOLDEN=1", path.display());
+    assert_eq!(
+        stands,
+        text,
+        "{}: review the change, then run the tests with UPDATE_GOLDEN=1",
+        path.display()
+    );
 }
 
 #[test]
@@ -61,7 +66,9 @@ fn every_contract_has_its_publisher_or_its_decider() {
     for contract in contracts::published::all() {
         let manifest = &manifests[contract.domain];
         let known = match contract.kind {
-            Some(_) => manifest.publishes.contains(&format!("{}.{}.v{}", contract.domain, contract.name, contract.major)),
+            Some(_) => manifest
+                .publishes
+                .contains(&format!("{}.{}.v{}", contract.domain, contract.name, contract.major)),
             None => manifest.decides.contains(&contract.name),
         };
         assert!(known, "{}.{} is declared by nobody", contract.domain, contract.name);
@@ -79,7 +86,10 @@ fn dependencies(folder: &Path) -> Vec<String> {
 fn folders(parent: &str) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(root().join(parent)).unwrap();
     let folder = |path: PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), path);
-    entries.map(|entry| folder(entry.unwrap().path())).filter(|(_, path)| path.join("Cargo.toml").exists()).collect()
+    entries
+        .map(|entry| folder(entry.unwrap().path()))
+        .filter(|(_, path)| path.join("Cargo.toml").exists())
+        .collect()
 }
 
 #[test]
@@ -102,7 +112,8 @@ fn manifests_are_json_with_the_limits_that_aws_wants() {
         let json: Value = serde_json::to_value(&manifest).unwrap();
         for queue in json["queues"].as_array().unwrap() {
             let visibility = queue["visibilityTimeoutSeconds"].as_u64().unwrap();
-            let longest = json["functions"].as_array().unwrap().iter().map(|it| it["timeoutSeconds"].as_u64().unwrap());
+            let longest =
+                json["functions"].as_array().unwrap().iter().map(|it| it["timeoutSeconds"].as_u64().unwrap());
             assert!(visibility >= 6 * longest.max().unwrap(), "{queue}");
             assert!(queue["maxReceiveCount"].as_u64().unwrap() >= 5, "{queue}");
         }

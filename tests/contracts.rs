@@ -13,7 +13,8 @@ async fn every_consumer_folds_the_examples_of_what_it_consumes() -> anyhow::Resu
             let contract = published::all()
                 .into_iter()
                 .find(|it| format!("{}.{}", it.domain, it.name) == consumed && it.kind.is_some());
-            let contract = contract.unwrap_or_else(|| panic!("{name} consumes {consumed}, which has no contract"));
+            let contract =
+                contract.unwrap_or_else(|| panic!("{name} consumes {consumed}, which has no contract"));
             fixture.publish(&[(contract.example)()]).await?;
             folded += 1;
         }

@@ -1,7 +1,13 @@
 //! The binary `tributary`.
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// Most of the embedded engine's work is small allocations: with the system's allocator they took a third of an
+/// import.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = local::cli::Cli::parse();

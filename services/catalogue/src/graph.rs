@@ -53,9 +53,9 @@ impl Query {
         last: Option<i32>,
         before: Option<String>,
     ) -> async_graphql::Result<Connection<String, Product>> {
-        let list = products::by_title(title_prefix.as_deref().unwrap_or_default());
+        let wanted = products::by_title(title_prefix.as_deref().unwrap_or_default());
         let page = PageArgs::new(first, after, last, before)?;
-        let page = ctx.data::<Products>()?.0.page(&list, &page).await?;
+        let page = ctx.data::<Products>()?.0.page(&wanted, &page).await?;
         Ok(connection(page, Product))
     }
 }

@@ -30,21 +30,19 @@ impl Decide<ListProduct> for Product {
             return Err(Rejection::new("INVALID_SKU", why));
         }
         let title = titled(&command.title)?;
-        match state {
+        if state.is_some() {
             // Listed already: listing again is no way to retitle.
-            Some(_) => Ok(Decision::unchanged()),
-            None => {
-                let product = catalogue::Product {
-                    sku: sku.clone(),
-                    title,
-                    category: command.category.clone(),
-                    listed_at: context.at,
-                    titled_at: context.at,
-                    extra: Extra::default(),
-                };
-                Ok(Decision::state(product.clone(), &ProductListed(product)))
-            }
+            return Ok(Decision::unchanged());
         }
+        let product = catalogue::Product {
+            sku: sku.clone(),
+            title,
+            category: command.category.clone(),
+            listed_at: context.at,
+            titled_at: context.at,
+            extra: Extra::default(),
+        };
+        Ok(Decision::state(product.clone(), &ProductListed(product)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::json;
 use contracts::Header;
+use contracts::envelope::MAX_EVENT_BYTES;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -41,7 +42,10 @@ pub fn unwrap(body: &str) -> Result<Cow<'_, str>, Malformed> {
     }
 }
 
-/// Reads an unwrapped envelope's header.
+/// Reads an unwrapped envelope's header. One that is larger than an event may be is malformed, for every consumer alike.
 pub fn header(envelope: &str) -> Result<Header<'_>, Malformed> {
+    if envelope.len() > MAX_EVENT_BYTES {
+        return Err(Malformed(format!("{} bytes; an event has at most {MAX_EVENT_BYTES}", envelope.len())));
+    }
     serde_json::from_str(envelope).map_err(|error| Malformed(json::describe(&error)))
 }

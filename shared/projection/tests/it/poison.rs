@@ -71,9 +71,9 @@ async fn an_event_that_the_fold_refuses() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_store_refuses() {
+async fn an_event_that_is_too_large() {
     let large = "x".repeat(500 * 1024);
-    among_good_ones(&changed(|it| it["data"]["title"] = large.into()), Reason::HandlerRejected).await;
+    among_good_ones(&changed(|it| it["data"]["title"] = large.into()), Reason::Malformed).await;
 }
 
 #[tokio::test]
