@@ -1,5 +1,7 @@
 //! Who owns, publishes, consumes and serves what: new coupling shows in a diff of a file.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use micrograph::manifest::Manifest;
 use serde_json::Value;
 use std::collections::BTreeMap;

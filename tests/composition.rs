@@ -1,5 +1,7 @@
 //! The subgraphs compose, and the supergraph is the committed one.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use gateway::Subgraph;
 use std::path::Path;
 
@@ -32,6 +34,6 @@ fn a_clash_between_subgraphs_is_told_with_its_subgraph() {
     let pricing = subgraphs.iter_mut().find(|it| it.name == "pricing").unwrap();
     assert!(pricing.sdl.contains("forSale: Boolean!"), "the field of this test is gone from pricing");
     pricing.sdl.push_str("\nextend type Product { title: Int! }\n");
-    let error = gateway::compose(&subgraphs).err().expect("a title that is a number and a text").to_string();
+    let error = gateway::compose(&subgraphs).expect_err("a title that is a number and a text").to_string();
     assert!(error.contains("Product") && error.contains("title"), "{error}");
 }

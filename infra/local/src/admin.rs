@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::{publish, quarantine};
 use anyhow::{Context as _, bail};
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -75,7 +75,7 @@ pub fn router(suite: Arc<Suite>, token: String) -> Router {
     let guard = move |request: Request, next: Next| {
         let token = token.clone();
         async move {
-            let shown = request.headers().get(TOKEN).map(|value| value.as_bytes());
+            let shown = request.headers().get(TOKEN).map(HeaderValue::as_bytes);
             if shown == Some(token.as_bytes()) {
                 next.run(request).await
             } else {

@@ -20,11 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A gift retailer's supergraph on one machine: micrographs, their projections, the bus between them, the gateway.
-///
-/// Without a command it serves the graph at http://127.0.0.1:4000/graphql until Ctrl-C.
+/// What `tributary --help` says of the whole.
+const ABOUT: &str = "A gift retailer's supergraph on one machine: micrographs, their projections, the bus between them, \
+                     the gateway.\n\nWithout a command it serves the graph at http://127.0.0.1:4000/graphql until Ctrl-C.";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "tributary", version)]
+#[command(name = "tributary", version, about = ABOUT)]
 pub struct Cli {
     #[command(flatten)]
     options: Options,
@@ -193,9 +195,10 @@ impl Running {
     async fn stop(self) -> anyhow::Result<()> {
         self.server.stop().await;
         // The server's routes hold the suite; they are gone with it.
-        match Arc::try_unwrap(self.suite) {
-            Ok(suite) => suite.stop().await,
-            Err(_) => tracing::warn!("a request is still under way; what it wrote is stored"),
+        if let Ok(suite) = Arc::try_unwrap(self.suite) {
+            suite.stop().await;
+        } else {
+            tracing::warn!("a request is still under way; what it wrote is stored");
         }
         drop(self.folder);
         Ok(())

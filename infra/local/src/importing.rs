@@ -43,7 +43,7 @@ pub struct Imported {
 /// again, which their ids make harmless.
 pub async fn run(suite: &Suite, path: &Path, stop: &watch::Receiver<bool>) -> anyhow::Result<Imported> {
     let importer = Importer::open(path)?;
-    let checkpoint = Checkpoint::of(suite, importer.fingerprint())?;
+    let checkpoint = Checkpoint::of(suite, importer.fingerprint());
     let resumed_after = checkpoint.position()?;
     if resumed_after > 0 {
         eprintln!("Going on after {} messages of an earlier import of this file.", HumanCount(resumed_after));
@@ -177,8 +177,8 @@ struct Checkpoint<'a> {
 }
 
 impl<'a> Checkpoint<'a> {
-    fn of(suite: &'a Suite, fingerprint: &str) -> anyhow::Result<Self> {
-        Ok(Self { suite, key: format!("import:{fingerprint}") })
+    fn of(suite: &'a Suite, fingerprint: &str) -> Self {
+        Self { suite, key: format!("import:{fingerprint}") }
     }
 
     fn position(&self) -> anyhow::Result<u64> {

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let cli = local::cli::Cli::parse();
     let mut config = telemetry::Config::from_env();
     if std::env::var_os("TRIBUTARY_LOG").or_else(|| std::env::var_os("RUST_LOG")).is_none() {
-        config.level = "warn".to_owned();
+        "warn".clone_into(&mut config.level);
     }
     let _telemetry = telemetry::init(config);
     let runtime = match tokio::runtime::Runtime::new() {
