@@ -217,14 +217,10 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     running.stop().await
 }
 
-/// What is noted once the sample shop is filled.
-const FILLED: &str = "sample";
+/// Where it is noted what a folder was filled with, the sample shop or an import: the two are not mixed unasked.
+const FILLED: &str = "filled";
 
 async fn fill(running: &Running) -> anyhow::Result<()> {
-    let imported = running.folder.as_ref().is_some_and(|folder| folder.path().ends_with("shop"));
-    if imported {
-        return Ok(());
-    }
     eprintln!("Filling the sample shop …");
     let commands = sample::commands(micrograph::environment::now());
     let refs = commands.iter().map(|command| CommandRef {
@@ -235,7 +231,7 @@ async fn fill(running: &Running) -> anyhow::Result<()> {
     });
     running.suite.send(refs)?;
     running.suite.drained().await?;
-    running.suite.queues.put_meta(FILLED, b"filled")?;
+    running.suite.queues.put_meta(FILLED, b"sample")?;
     Ok(())
 }
 
@@ -275,8 +271,11 @@ async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<(
     drop(crate::import::Importer::open(file)?);
     let running = Running::start(options, true).await?;
     let stop = stopped();
-    if running.suite.queues.get_meta(FILLED)?.is_some() {
-        eprintln!("This folder holds the sample shop too: its sales will count with the imported ones.");
+    match running.suite.queues.get_meta(FILLED)?.as_deref() {
+        Some(b"sample") => {
+            eprintln!("This folder holds the sample shop too: its sales will count with the imported ones.");
+        }
+        _ => running.suite.queues.put_meta(FILLED, b"import")?,
     }
     eprintln!(
         "Importing {}; the graph is at http://{}/graphql meanwhile.",

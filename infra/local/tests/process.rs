@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -97,9 +98,9 @@ fn assert_totals(state: &Path) {
     );
     // Each invoice sells two of each line: at 1, 2, 3 and 4 pounds, and a tenth of a penny more for each invoice.
     let mills = |base: usize| (0..INVOICES).map(|invoice| 2 * (base + invoice)).sum::<usize>();
-    let pounds = |mills: usize| format!("{}.{:03}", mills / 1000, mills % 1000);
+    let pounds = |mills: usize| Decimal::new(i64::try_from(mills).unwrap(), 3);
     let gross = (1..=LINES).map(|pounds| mills(pounds * 1000)).sum::<usize>();
-    let amount = |value: &Value| value["amount"].as_str().unwrap().to_owned();
+    let amount = |value: &Value| value["amount"].as_str().unwrap().parse::<Decimal>().unwrap();
     let data = &answer["data"];
     assert_eq!(data["sales"]["orders"], INVOICES, "{answer:#}");
     assert_eq!(data["sales"]["lines"], INVOICES * LINES, "{answer:#}");
