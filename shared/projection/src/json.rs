@@ -3,7 +3,7 @@
 use serde_json::error::Category;
 
 /// The longest text about a message that is logged or kept beside it, in bytes.
-const MAX_DETAIL_BYTES: usize = 1_000;
+pub const MAX_DETAIL_BYTES: usize = 1_000;
 
 /// What is wrong, and where, without the values in the text: they may be personal.
 pub fn describe(error: &serde_json::Error) -> String {
