@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
+use async_graphql::{Enum, ID, SimpleObject};
 use contracts::Envelope;
-use contracts::catalogue::{Category, Product, ProductDelisted, ProductListed, ProductRetitled};
+use contracts::catalogue::{self as contract, Product, ProductDelisted, ProductListed, ProductRetitled};
+use federation::DateTime;
 use federation::read::{List, Range};
-use jiff::Timestamp;
 use projection::{Index, Key, Projection, Row};
 use serde::{Deserialize, Serialize};
 
@@ -14,24 +15,40 @@ use serde::{Deserialize, Serialize};
 const BY_TITLE: Index = Index::new("by_title", "shelf", "title_key");
 const SHELF: &str = "all";
 
-/// A product as the subgraph shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A product that is for sale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "Product", complex, cache_control(max_age = 60))]
 pub struct View {
     /// Stock keeping unit.
-    pub sku: String,
-    /// Title.
-    pub title: String,
-    /// What it is.
-    pub category: Category,
+    pub sku: ID,
+    /// What it is called now.
+    title: String,
+    /// What it is, broadly.
+    category: Category,
     /// When it was listed.
-    pub listed_at: Timestamp,
+    listed_at: DateTime,
+    #[graphql(skip)]
     shelf: String,
+    #[graphql(skip)]
     title_key: String,
+}
+
+/// What a product is, broadly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+pub enum Category {
+    /// A greeting card.
+    Card,
+    /// A gift.
+    Gift,
+    /// Flowers.
+    Flowers,
+    /// Something that this graph has no name for yet.
+    Other,
 }
 
 /// Products by SKU; gone when delisted.
 pub fn projection() -> Projection {
-    Projection::new("products", 1)
+    Projection::new("products", 2)
         .index(BY_TITLE)
         .state(|event: &Envelope<ProductListed>| row(&event.data.0))
         .state(|event: &Envelope<ProductRetitled>| row(&event.data.0))
@@ -48,10 +65,15 @@ pub fn by_title(prefix: &str) -> List {
 impl From<&Product> for View {
     fn from(product: &Product) -> Self {
         Self {
-            sku: product.sku.clone(),
+            sku: ID::from(&product.sku),
             title: product.title.clone(),
-            category: product.category.clone(),
-            listed_at: product.listed_at,
+            category: match product.category {
+                contract::Category::Card => Category::Card,
+                contract::Category::Gift => Category::Gift,
+                contract::Category::Flowers => Category::Flowers,
+                contract::Category::Unknown(_) => Category::Other,
+            },
+            listed_at: product.listed_at.into(),
             shelf: SHELF.to_owned(),
             title_key: format!("{}#{}", folded(&product.title), product.sku),
         }

@@ -3,20 +3,22 @@
 #[cfg(test)]
 mod tests;
 
+use async_graphql::SimpleObject;
 use contracts::catalogue::{Product, ProductListed, ProductRetitled};
 use contracts::{Envelope, Version};
+use federation::DateTime;
 use federation::read::List;
-use jiff::Timestamp;
 use projection::{Key, Projection, Row};
 use serde::{Deserialize, Serialize};
 
 /// A title that a product had.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "Title")]
 pub struct View {
     /// The title.
-    pub title: String,
+    title: String,
     /// Since when.
-    pub since: Timestamp,
+    since: DateTime,
 }
 
 /// Titles by SKU and version. They stay when the product is delisted: orders were sold under them.
@@ -32,7 +34,7 @@ pub fn of(sku: &str) -> List {
 }
 
 fn row(product: &Product, version: Version) -> Row {
-    let view = View { title: product.title.clone(), since: product.titled_at };
+    let view = View { title: product.title.clone(), since: product.titled_at.into() };
     // Twenty digits hold any version, so that the order of the text is the order of the versions.
     Row::new(Key::new(&product.sku, format!("{:020}", version.packed())), &view)
 }

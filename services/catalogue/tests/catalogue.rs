@@ -98,7 +98,11 @@ async fn a_mutation_changes_the_product_or_says_why_not() -> anyhow::Result<()> 
     let refused = fixture.query(query, json!({ "title": "  " })).await?;
     assert_eq!(
         refused["data"]["retitleProduct"],
-        json!({ "__typename": "Refused", "code": "INVALID_TITLE", "message": "a title can't be blank" })
+        json!({
+            "__typename": "Refused",
+            "code": "INVALID_TITLE",
+            "message": "`title` must not be blank, and have at most 200 characters",
+        })
     );
     let changed =
         json!({ "__typename": "ProductChanged", "version": "0.3", "product": { "title": "Cake stand" } });

@@ -3,27 +3,29 @@
 #[cfg(test)]
 mod tests;
 
+use async_graphql::{ID, SimpleObject};
 use contracts::Envelope;
 use contracts::customers::{Customer, CustomerErased, CustomerRegistered};
-use jiff::Timestamp;
+use federation::DateTime;
 use projection::{Key, Projection, Row};
 use serde::{Deserialize, Serialize};
 
-/// A customer as the subgraph shows one.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+/// A customer.
+#[derive(Clone, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "Customer", cache_control(max_age = 10, private))]
 pub struct View {
     /// The customer's number.
-    pub id: String,
-    /// What to call the customer, if known. Personal data.
+    id: ID,
+    /// What to call the customer, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Where the customer can be written to, if known. Personal data.
+    name: Option<String>,
+    /// Where the customer can be written to, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    email: Option<String>,
     /// The country's name in English.
-    pub country: String,
+    country: String,
     /// When the customer registered.
-    pub registered_at: Timestamp,
+    registered_at: DateTime,
 }
 
 /// Customers by number; gone when erased.
@@ -39,11 +41,11 @@ pub fn projection() -> Projection {
 impl From<&Customer> for View {
     fn from(customer: &Customer) -> Self {
         Self {
-            id: customer.id.clone(),
+            id: ID::from(&customer.id),
             name: customer.name.clone(),
             email: customer.email.clone(),
             country: customer.country.clone(),
-            registered_at: customer.registered_at,
+            registered_at: customer.registered_at.into(),
         }
     }
 }

@@ -6,7 +6,7 @@ use contracts::inventory::{self as contract, AdjustStock};
 use federation::read::List;
 use federation::{Entities, Key, PageArgs, Reader, UserError};
 use futures::future::{try_join, try_join_all};
-use micrograph::{App, Commands, Refused, Subgraph, mutate};
+use micrograph::{App, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
 /// The most reads of one partition for the sum of all adjustments, of a hundred products each.
@@ -135,8 +135,7 @@ impl Mutation {
     ) -> Result<StockResult> {
         let command = AdjustStock { sku: sku.trim().to_uppercase(), quantity, reason: reason.into() };
         let sku = command.sku.clone();
-        let commands = ctx.data::<Commands>()?;
-        Ok(match mutate::<stock::Stock, AdjustStock>(ctx, commands, command_id, command).await? {
+        Ok(match mutate::<stock::Stock, _>(ctx, command_id, command).await? {
             Ok(outcome) => StockResult::Changed(StockChanged {
                 product: Product { sku },
                 on_hand: outcome.state.map_or(0, |stock| stock.on_hand),

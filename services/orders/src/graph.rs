@@ -1,32 +1,25 @@
-//! The subgraph: `Order` and `CreditNote` are orders'; a customer's are added to `Customer`.
+//! The subgraph: `Order` and `CreditNote` are orders'; a customer's are added to `Customer`. Orders are personal: no
+//! shared cache may keep them.
 
-mod objects;
-
-use crate::sale::{Shop, Wish};
-use crate::{credit_notes, order, orders};
-use async_graphql::{Context, EmptySubscription, ID, InputObject, Object, SimpleObject, Union};
-use contracts::digest;
-use contracts::orders::CancelOrder;
-use federation::{Entities, Key, Reader, entity};
-use micrograph::{App, Commands, Decide, Refused, Subgraph, mutate};
-use objects::{CreditNote, Customer, Order};
+use crate::aggregates;
+use crate::sale::{PlaceOrderInput, Shop};
+use crate::{credit_notes, orders};
+use async_graphql::connection::Connection;
+use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, Result, SimpleObject, Union};
+use contracts::orders::{CancelOrder, Order};
+use federation::{Entities, PageArgs};
+use micrograph::{App, Outcome, Refused, Subgraph, command_id, mutate, mutate_made};
 use std::sync::Arc;
 
 /// The orders' subgraph.
 pub fn subgraph(app: &Arc<App>) -> Subgraph {
-    let shop = Shop { products: app.reader("products"), customers: app.reader("customers") };
     let schema = federation::schema(Query, Mutation, EmptySubscription)
         .data(Entities::<orders::View>::new(app.reader("orders")))
         .data(Entities::<credit_notes::View>::new(app.reader("credit_notes")))
-        .data(ByCustomer(app.reader("by_customer")))
-        .data(CreditNotes(app.reader("credit_notes")))
-        .data(shop)
+        .data(Shop { products: app.reader("products"), customers: app.reader("customers") })
         .data(app.commands().clone());
     Subgraph::new(schema.finish())
 }
-
-struct ByCustomer(Reader);
-struct CreditNotes(Reader);
 
 struct Query;
 
@@ -35,14 +28,14 @@ struct Query;
 impl Query {
     /// The order with this number.
     #[graphql(entity)]
-    async fn order_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<Order> {
-        Order::load(ctx, &id).await
+    async fn order_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<orders::View> {
+        orders::load(ctx, &id).await
     }
 
     /// The credit note with this number.
     #[graphql(entity)]
-    async fn credit_note_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<CreditNote> {
-        CreditNote::load(ctx, &id).await
+    async fn credit_note_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<credit_notes::View> {
+        credit_notes::load(ctx, &id).await
     }
 
     /// Any customer: who there is, is the customers' micrograph's to say.
@@ -53,19 +46,69 @@ impl Query {
 
     /// The order with this number.
     #[graphql(cache_control(max_age = 10, private))]
-    async fn order(&self, ctx: &Context<'_>, id: ID) -> Option<Order> {
-        Order::load(ctx, id.trim()).await
+    async fn order(&self, ctx: &Context<'_>, id: ID) -> Option<orders::View> {
+        orders::load(ctx, id.trim()).await
     }
 
     /// The credit note with this number.
     #[graphql(cache_control(max_age = 10, private))]
-    async fn credit_note(&self, ctx: &Context<'_>, id: ID) -> Option<CreditNote> {
-        CreditNote::load(ctx, id.trim()).await
+    async fn credit_note(&self, ctx: &Context<'_>, id: ID) -> Option<credit_notes::View> {
+        credit_notes::load(ctx, id.trim()).await
     }
 }
 
-async fn load<V: federation::entity::View>(ctx: &Context<'_>, id: &str) -> Option<V> {
-    entity(ctx, Key::new(id, projection::Key::ALONE)).await
+/// A product: the catalogue's, and others', to tell of.
+#[derive(SimpleObject)]
+#[graphql(unresolvable)]
+pub struct Product {
+    /// Stock keeping unit.
+    pub sku: ID,
+}
+
+/// A customer, as orders knows one.
+#[derive(SimpleObject)]
+#[graphql(complex, cache_control(max_age = 10, private))]
+pub struct Customer {
+    /// The customer's number.
+    id: ID,
+}
+
+impl From<&String> for Customer {
+    fn from(id: &String) -> Self {
+        Self { id: id.into() }
+    }
+}
+
+/// A customer, as orders knows one.
+#[ComplexObject]
+impl Customer {
+    /// The customer's orders, newest first.
+    #[graphql(complexity = "first.or(last).unwrap_or(20).max(1) as usize * child_complexity")]
+    async fn orders(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, orders::View>> {
+        let page = PageArgs::new(first, after, last, before)?;
+        Entities::connection(ctx, &orders::of(&self.id), &page).await
+    }
+
+    /// What came back from the customer, newest first.
+    #[graphql(complexity = "first.or(last).unwrap_or(20).max(1) as usize * child_complexity")]
+    async fn credit_notes(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, credit_notes::View>> {
+        let page = PageArgs::new(first, after, last, before)?;
+        Entities::connection(ctx, &credit_notes::of(&self.id), &page).await
+    }
 }
 
 struct Mutation;
@@ -79,12 +122,11 @@ impl Mutation {
         ctx: &Context<'_>,
         input: PlaceOrderInput,
         command_id: Option<String>,
-    ) -> async_graphql::Result<OrderResult> {
-        let command_id = command_id.unwrap_or_else(|| telemetry::TraceParent::random().trace_id_hex());
-        match ctx.data::<Shop>()?.sell(input.into_wish(&command_id)).await? {
-            Ok(command) => decide(ctx, Some(command_id), command).await,
-            Err(rejection) => Ok(OrderResult::Refused(rejection.into())),
-        }
+    ) -> Result<OrderResult> {
+        let command = self::command_id(command_id)?;
+        let id = input.order_id(&command);
+        let sale = async { Ok(ctx.data::<Shop>()?.sell(id.clone(), input).await?) };
+        Ok(mutate_made::<aggregates::Order, _>(ctx, command, &id, sale).await?.into())
     }
 
     /// Cancels an order: nothing of it counts as sold.
@@ -93,55 +135,9 @@ impl Mutation {
         ctx: &Context<'_>,
         id: ID,
         command_id: Option<String>,
-    ) -> async_graphql::Result<OrderResult> {
-        decide(ctx, command_id, CancelOrder { order_id: id.trim().to_owned() }).await
-    }
-}
-
-/// An order to place.
-#[derive(InputObject)]
-pub struct PlaceOrderInput {
-    /// The number that it gets, not starting with C; by default one that follows from the command's id.
-    order_id: Option<ID>,
-    /// Who orders; a guest has no number.
-    customer_id: Option<ID>,
-    /// The name in English of the country that it goes to; by default the customer's.
-    country: Option<String>,
-    /// ISO 4217 code in which the prices must be.
-    #[graphql(default = "GBP")]
-    currency: String,
-    /// ISO 3166 code of the market whose prices count.
-    #[graphql(default = "GB")]
-    market: String,
-    /// 1 to 1,000 lines.
-    lines: Vec<LineInput>,
-}
-
-/// A line of an order to place.
-#[derive(InputObject)]
-pub struct LineInput {
-    /// Stock keeping unit.
-    sku: ID,
-    /// How many pieces, at least 1.
-    quantity: i32,
-}
-
-impl PlaceOrderInput {
-    fn into_wish(self, command_id: &str) -> Wish {
-        let derived = || digest::short(&[b"order", command_id.as_bytes()]);
-        Wish {
-            order_id: self.order_id.map_or_else(derived, |id| id.trim().to_owned()),
-            customer_id: self.customer_id.map(|id| id.trim().to_owned()),
-            country: self.country.map(|country| country.trim().to_owned()),
-            currency: self.currency.trim().to_uppercase(),
-            market: self.market.trim().to_uppercase(),
-            // No quantity below 1 passes the rules; 0 stands for all of them.
-            items: self
-                .lines
-                .into_iter()
-                .map(|it| (it.sku.trim().to_uppercase(), it.quantity.try_into().unwrap_or(0)))
-                .collect(),
-        }
+    ) -> Result<OrderResult> {
+        let command = CancelOrder { order_id: id.trim().to_owned() };
+        Ok(mutate::<aggregates::Order, _>(ctx, command_id, command).await?.into())
     }
 }
 
@@ -158,25 +154,16 @@ pub enum OrderResult {
 #[derive(SimpleObject)]
 pub struct OrderChanged {
     /// The order now.
-    order: Option<Order>,
+    order: Option<orders::View>,
     /// Its version now: what the graph shows catches up with it.
     version: String,
 }
 
-async fn decide<C: contracts::Command>(
-    ctx: &Context<'_>,
-    id: Option<String>,
-    command: C,
-) -> async_graphql::Result<OrderResult>
-where
-    order::Order: Decide<C>,
-{
-    let commands = ctx.data::<Commands>()?;
-    Ok(match mutate::<order::Order, C>(ctx, commands, id, command).await? {
-        Ok(outcome) => OrderResult::Changed(OrderChanged {
-            order: outcome.state.as_ref().map(|state| Order::from(orders::View::from(state))),
-            version: outcome.version.to_string(),
-        }),
-        Err(refused) => OrderResult::Refused(refused),
-    })
+impl From<Result<Outcome<Order>, Refused>> for OrderResult {
+    fn from(result: Result<Outcome<Order>, Refused>) -> Self {
+        result.map_or_else(Self::Refused, |outcome| {
+            let order = outcome.state.as_ref().map(orders::View::from);
+            Self::Changed(OrderChanged { order, version: outcome.version.to_string() })
+        })
+    }
 }

@@ -1,10 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub mod credit_note;
-pub mod line;
-pub mod order;
+pub mod aggregates;
 
-pub mod by_customer;
 pub mod credit_notes;
 pub mod orders;
 
@@ -14,12 +11,11 @@ pub mod products;
 pub mod graph;
 pub mod sale;
 
+use aggregates::{CreditNote, Order};
 use contracts::orders::{
     CancelOrder, CreditNoteIssued, IssueCreditNote, OrderCancelled, OrderPlaced, PlaceOrder,
 };
-use credit_note::CreditNote;
 use micrograph::Micrograph;
-use order::Order;
 
 /// The market that is sold in unless another is named, an ISO 3166 code.
 pub const HOME: &str = "GB";
@@ -37,7 +33,6 @@ pub fn micrograph() -> Micrograph {
         .publishes::<CreditNoteIssued>()
         .fans_out("orders-events")
         .consumes(orders::projection())
-        .consumes(by_customer::projection())
         .consumes(credit_notes::projection())
         .consumes(products::projection())
         .consumes(customers::projection())

@@ -1,12 +1,41 @@
 //! From what a customer wants to the command that sells it: at the titles and prices that orders has seen last.
 
-use crate::line::{check_count, is_name};
 use crate::{HOME, customers, products};
-use contracts::Extra;
+use async_graphql::{ID, InputObject};
+use contracts::limits::{LINES, MARKET};
 use contracts::orders::{Line, LineKind, PlaceOrder};
+use contracts::{Extra, digest};
 use federation::{Key, ReadError, Reader};
 use micrograph::Rejection;
 use std::sync::Arc;
+
+/// An order to place.
+#[derive(InputObject)]
+pub struct PlaceOrderInput {
+    /// The number that it gets, not starting with C; by default one that follows from the command's id.
+    order_id: Option<ID>,
+    /// Who orders; a guest has no number.
+    customer_id: Option<ID>,
+    /// The name in English of the country that it goes to; by default the customer's.
+    country: Option<String>,
+    /// ISO 4217 code in which the prices must be.
+    #[graphql(default = "GBP")]
+    currency: String,
+    /// ISO 3166 code of the market whose prices count.
+    #[graphql(default = "GB")]
+    market: String,
+    /// 1 to 1,000 lines.
+    lines: Vec<LineInput>,
+}
+
+/// A line of an order to place.
+#[derive(InputObject)]
+pub struct LineInput {
+    /// Stock keeping unit.
+    sku: ID,
+    /// How many pieces, at least 1.
+    quantity: i32,
+}
 
 /// Reads what a sale needs to know.
 pub struct Shop {
@@ -16,21 +45,12 @@ pub struct Shop {
     pub customers: Reader,
 }
 
-/// What a customer wants.
-#[derive(Clone, Debug)]
-pub struct Wish {
+impl PlaceOrderInput {
     /// The number that the order gets.
-    pub order_id: String,
-    /// Who orders; a guest has no number.
-    pub customer_id: Option<String>,
-    /// Where it goes; by default to the customer's country.
-    pub country: Option<String>,
-    /// ISO 4217 code in which the prices must be.
-    pub currency: String,
-    /// ISO 3166 code of the market whose prices count.
-    pub market: String,
-    /// SKUs, and how many pieces of each.
-    pub items: Vec<(String, u32)>,
+    pub fn order_id(&self, command_id: &str) -> String {
+        let derived = || digest::short(&[b"order", command_id.as_bytes()]);
+        self.order_id.as_ref().map_or_else(derived, |id| id.trim().to_owned())
+    }
 }
 
 impl Shop {
@@ -38,42 +58,33 @@ impl Shop {
     ///
     /// # Errors
     /// Where the projections can't be read.
-    pub async fn sell(&self, wish: Wish) -> Result<Result<PlaceOrder, Rejection>, Arc<ReadError>> {
-        if let Err(rejection) = check(&wish) {
-            return Ok(Err(rejection));
+    pub async fn sell(
+        &self,
+        order_id: String,
+        mut wish: PlaceOrderInput,
+    ) -> Result<Result<PlaceOrder, Rejection>, Arc<ReadError>> {
+        wish.market = code(&wish.market);
+        let limits = LINES.check("lines", wish.lines.len());
+        if let Err(violation) = limits.and_then(|()| MARKET.check("market", wish.market.as_str())) {
+            return Ok(Err(violation.into()));
         }
         let customer = match &wish.customer_id {
-            Some(id) => self.customers.get(&Key::new(id, projection::Key::ALONE)).await?,
+            Some(id) => self.customers.get(&Key::new(id.trim(), projection::Key::ALONE)).await?,
             None => None,
         };
-        let key = |market: &str| wish.items.iter().map(|(sku, _)| Key::new(sku, market)).collect::<Vec<_>>();
-        let keys = [key(HOME), key(&wish.market)].concat();
-        let found = self.products.batch_get(&keys).await?;
-        let (home, market) = found.split_at(wish.items.len());
-        Ok(sell(wish, customer.as_ref(), home, market))
+        let keys = |market: &str| -> Vec<Key> {
+            wish.lines.iter().map(|line| Key::new(code(&line.sku), market)).collect()
+        };
+        let found = self.products.batch_get(&[keys(HOME), keys(&wish.market)].concat()).await?;
+        let (home, market) = found.split_at(wish.lines.len());
+        Ok(sell(order_id, wish, customer.as_ref(), home, market))
     }
 }
 
-/// What would make no key to read by.
-fn check(wish: &Wish) -> Result<(), Rejection> {
-    check_count(wish.items.len())?;
-    if wish.items.iter().any(|(sku, _)| !is_name(sku)) {
-        return Err(Rejection::new("INVALID_SKU", "a line has a SKU"));
-    }
-    if wish.customer_id.as_ref().is_some_and(|id| !is_name(id)) {
-        return Err(Rejection::new("INVALID_CUSTOMER_ID", "a customer's number, if given, is not blank"));
-    }
-    let Wish { market, .. } = wish;
-    if market.len() != 2 || !market.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        let why = format!("a market is two upper-case letters, as ISO 3166 has them; `{market}` is not");
-        return Err(Rejection::new("INVALID_MARKET", why));
-    }
-    Ok(())
-}
-
-/// The rule: `home` and `market` are the products of the wish's items, in their order.
+/// The rule: `home` and `market` are the products of the lines, in their order.
 fn sell(
-    wish: Wish,
+    order_id: String,
+    wish: PlaceOrderInput,
     customer: Option<&customers::View>,
     home: &[Option<products::View>],
     market: &[Option<products::View>],
@@ -86,20 +97,20 @@ fn sell(
         let why = "name the country that the order goes to: the customer's isn't known";
         return Err(Rejection::new("INVALID_COUNTRY", why));
     };
-    let mut lines = Vec::with_capacity(wish.items.len());
-    for ((position, (sku, quantity)), (home, market)) in (1..).zip(wish.items).zip(home.iter().zip(market)) {
+    let currency = code(&wish.currency);
+    let mut lines = Vec::with_capacity(wish.lines.len());
+    for ((position, wanted), (home, market)) in (1..).zip(wish.lines).zip(home.iter().zip(market)) {
+        let sku = code(&wanted.sku);
+        let not_for_sale = |why: String| Rejection::new("PRODUCT_NOT_FOR_SALE", why);
         let listing = home.as_ref().and_then(|it| it.catalogue.as_ref());
+        let listing =
+            listing.ok_or_else(|| not_for_sale(format!("no product with SKU `{sku}` is listed")))?;
         let price = market.as_ref().and_then(|it| it.pricing.as_ref());
-        let (Some(listing), Some(price)) = (listing, price) else {
-            let why = match listing {
-                None => format!("no product with SKU `{sku}` is listed"),
-                Some(_) => format!("the product with SKU `{sku}` has no price in the market {}", wish.market),
-            };
-            return Err(Rejection::new("PRODUCT_NOT_FOR_SALE", why));
-        };
-        if price.price.currency != wish.currency {
-            let (is, wanted) = (&price.price.currency, &wish.currency);
-            let why = format!("the product with SKU `{sku}` is priced in {is}, the order is in {wanted}");
+        let unpriced = || format!("the product with SKU `{sku}` has no price in the market {}", wish.market);
+        let price = &price.ok_or_else(|| not_for_sale(unpriced()))?.price;
+        if price.currency != currency {
+            let is = &price.currency;
+            let why = format!("the product with SKU `{sku}` is priced in {is}, the order is in {currency}");
             return Err(Rejection::new("CURRENCY_MISMATCH", why));
         }
         lines.push(Line {
@@ -107,11 +118,16 @@ fn sell(
             kind: LineKind::Product,
             sku,
             title: listing.title.clone(),
-            quantity,
-            unit_price: price.price.amount,
+            // No quantity below 1 is within the limits; 0 stands for all of them.
+            quantity: wanted.quantity.try_into().unwrap_or(0),
+            unit_price: price.amount,
             extra: Extra::default(),
         });
     }
-    let Wish { order_id, customer_id, currency, .. } = wish;
-    Ok(PlaceOrder { order_id, customer_id, country, currency, lines })
+    let customer_id = wish.customer_id.map(|id| id.trim().to_owned());
+    Ok(PlaceOrder { order_id, customer_id, country: country.trim().to_owned(), currency, lines })
+}
+
+fn code(text: &str) -> String {
+    text.trim().to_uppercase()
 }

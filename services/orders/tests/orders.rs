@@ -310,13 +310,30 @@ async fn a_mutation_sells_at_the_title_and_price_of_now() -> anyhow::Result<()> 
     });
     let placed =
         fixture.query(PLACE, json!({ "input": input, "id": "mine" })).await?["data"]["placeOrder"].take();
-    assert_eq!(placed["order"]["total"], json!({ "amount": "12.5", "currency": "EUR" }));
+    assert_eq!(placed["order"]["total"], json!({ "amount": "12.50", "currency": "EUR" }));
     // Sent again, it meets its order; sent under another id, it is another order.
     let again =
         fixture.query(PLACE, json!({ "input": input, "id": "mine" })).await?["data"]["placeOrder"].take();
     assert_eq!(again, placed);
     let other = fixture.query(PLACE, json!({ "input": input })).await?["data"]["placeOrder"].take();
     assert_ne!(other["order"]["id"], placed["order"]["id"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_is_sent_again_after_its_product_is_gone_is_the_order_that_was_placed()
+-> anyhow::Result<()> {
+    let fixture = shop().await?;
+    let input = json!({ "country": "France", "lines": [{ "sku": "22423", "quantity": 1 }] });
+    let sent = json!({ "input": input, "id": "mine" });
+    let placed = fixture.query(PLACE, sent.clone()).await?["data"]["placeOrder"].take();
+    assert_eq!(placed["order"]["total"]["amount"], "10.95");
+    let gone = ProductDelisted { sku: "22423".into(), extra: contracts::Extra::default() };
+    fixture.publish(&[event(&priced("22423", "GB", "9", "GBP"), 2), event(&gone, 2)]).await?;
+    assert_eq!(fixture.query(PLACE, sent).await?["data"]["placeOrder"], placed);
+    let other = json!({ "input": input, "id": "another" });
+    let refused = fixture.query(PLACE, other).await?["data"]["placeOrder"].take();
+    assert_eq!(refused["code"], "PRODUCT_NOT_FOR_SALE");
     Ok(())
 }
 
@@ -340,7 +357,7 @@ async fn a_mutation_says_why_it_does_not_sell() -> anyhow::Result<()> {
         (to_france(lines("no such", 1)), "PRODUCT_NOT_FOR_SALE"),
         (to_france(lines("1", 1)), "PRODUCT_NOT_FOR_SALE"),
         (to_france(lines("2", 1)), "PRODUCT_NOT_FOR_SALE"),
-        (to_france(lines("", 1)), "INVALID_SKU"),
+        (to_france(lines("", 1)), "PRODUCT_NOT_FOR_SALE"),
         (to_france(lines("22423", 0)), "INVALID_QUANTITY"),
         (to_france(lines("22423", -1)), "INVALID_QUANTITY"),
         (to_france(json!([])), "INVALID_LINES"),

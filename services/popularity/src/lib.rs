@@ -2,7 +2,6 @@
 
 pub mod trade;
 
-pub mod listed;
 pub mod sales;
 
 pub mod graph;
@@ -11,8 +10,5 @@ use micrograph::Micrograph;
 
 /// What sells.
 pub fn micrograph() -> Micrograph {
-    Micrograph::new("popularity")
-        .consumes_topic("orders-events", sales::projection())
-        .consumes(listed::projection())
-        .serves(graph::subgraph)
+    Micrograph::new("popularity").consumes_topic("orders-events", sales::projection()).serves(graph::subgraph)
 }

@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::trade::{TOTAL, Trade, is_currency};
+use crate::trade::{TOTAL, Trade};
 use async_graphql::Enum;
+use contracts::limits::CURRENCY;
 use contracts::orders::{CreditNoteIssued, Line, LineKind, OrderCancelled, OrderPlaced};
 use contracts::{Envelope, digest};
 use federation::read::List;
@@ -107,9 +108,7 @@ impl Entry {
 
 fn contributions(trade: &Trade<'_>) -> Result<Vec<Contribution>, Rejected> {
     let currency = trade.currency;
-    if !is_currency(currency) {
-        return Err(Rejected(format!("a currency has three capital letters; `{currency}` has not")));
-    }
+    CURRENCY.check("currency", currency).map_err(|wrong| Rejected(wrong.to_string()))?;
     let lines: Vec<&Line> = trade.lines.iter().collect();
     let mut all = vec![trade.contribution(of_shop(currency), &lines)?];
     if let Some(customer) = trade.customer {

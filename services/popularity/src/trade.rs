@@ -115,11 +115,6 @@ impl Trade<'_> {
     }
 }
 
-/// Whether this is the form of an ISO 4217 code.
-pub fn is_currency(code: &str) -> bool {
-    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
 /// The sort key of a country's total.
 pub fn of_country(country: &str) -> String {
     format!("country#{country}")

@@ -3,10 +3,11 @@
 use crate::{HOME, history, offers, price};
 use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, SimpleObject, Union};
+use contracts::limits::MARKET;
 use contracts::pricing::RepriceProduct;
 use federation::page::{Page, PageArgs, Row, connection};
-use federation::{DateTime, Decimal, Entities, Key, Money, MoneyInput, Reader, UserError, entity};
-use micrograph::{App, Commands, Refused, Subgraph, mutate};
+use federation::{Entities, Key, Money, MoneyInput, Reader, UserError, entity};
+use micrograph::{App, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
 /// Pricing's subgraph.
@@ -14,13 +15,12 @@ pub fn subgraph(app: &Arc<App>) -> Subgraph {
     let schema = federation::schema(Query, Mutation, EmptySubscription)
         .data(Entities::<offers::View>::new(app.reader("offers")))
         .data(Offers(app.reader("offers")))
-        .data(History(app.reader("history")))
+        .data(Entities::<history::View>::new(app.reader("history")))
         .data(app.commands().clone());
     Subgraph::new(schema.finish())
 }
 
 struct Offers(Reader);
-struct History(Reader);
 
 struct Query;
 
@@ -57,7 +57,7 @@ impl Product {
         #[graphql(default = "GB")] market: String,
     ) -> Result<Option<Money>, UserError> {
         let offer = self.offer(ctx, &market_of(&market)?).await;
-        Ok(offer.and_then(|offer| offer.pricing).map(|priced| money(priced.price)))
+        Ok(offer.and_then(|offer| offer.pricing).map(|priced| priced.price))
     }
 
     /// Its prices now, by market.
@@ -67,14 +67,14 @@ impl Product {
         ctx: &Context<'_>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<Connection<String, MarketPrice>> {
+    ) -> async_graphql::Result<Connection<String, offers::Price>> {
         let page = PageArgs::new(first, after, None, None)?;
         let page = ctx.data::<Offers>()?.0.page(&offers::of(&self.sku), &page).await?;
         // The home market's item is there as soon as the product is listed, with a price or without.
         let priced = |row: Row<offers::View>| Some(Row { cursor: row.cursor, view: row.view.pricing? });
         let rows = page.rows.into_iter().filter_map(priced).collect();
         let page = Page { rows, has_next: page.has_next, has_previous: page.has_previous };
-        Ok(connection(page, MarketPrice::from))
+        Ok(connection(page, |price| price))
     }
 
     /// The prices that it has had in a market, newest first.
@@ -85,34 +85,15 @@ impl Product {
         #[graphql(default = "GB")] market: String,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<Connection<String, MarketPrice>> {
+    ) -> async_graphql::Result<Connection<String, offers::Price>> {
         let page = PageArgs::new(first, after, None, None)?;
-        let page =
-            ctx.data::<History>()?.0.page(&history::of(&self.sku, &market_of(&market)?), &page).await?;
-        Ok(connection(page, |price: history::View| price.into()))
+        Entities::connection(ctx, &history::of(&self.sku, &market_of(&market)?), &page).await
     }
 }
 
 impl Product {
     async fn offer(&self, ctx: &Context<'_>, market: &str) -> Option<offers::View> {
         entity(ctx, Key::new(self.sku.as_str(), market)).await
-    }
-}
-
-/// The price of a product in a market.
-#[derive(SimpleObject)]
-pub struct MarketPrice {
-    /// ISO 3166 code of the market's country.
-    market: String,
-    /// The price of one.
-    price: Money,
-    /// Since when.
-    since: DateTime,
-}
-
-impl From<offers::Price> for MarketPrice {
-    fn from(price: offers::Price) -> Self {
-        Self { market: price.market, price: money(price.price), since: price.since.into() }
     }
 }
 
@@ -133,11 +114,10 @@ impl Mutation {
         let (sku, market) = (code(&sku), code(&market));
         let price = contracts::Money::new(price.amount.into(), code(&price.currency));
         let command = RepriceProduct { sku: sku.clone(), market, price };
-        let commands = ctx.data::<Commands>()?;
-        Ok(match mutate::<price::Price, _>(ctx, commands, command_id, command).await? {
+        Ok(match mutate::<price::Price, _>(ctx, command_id, command).await? {
             Ok(outcome) => PriceResult::Changed(PriceChanged {
                 product: Product { sku: sku.into() },
-                price: outcome.state.as_ref().map(|state| offers::Price::from(state).into()),
+                price: outcome.state.as_ref().map(offers::Price::from),
                 version: outcome.version.to_string(),
             }),
             Err(refused) => PriceResult::Refused(refused),
@@ -160,19 +140,15 @@ pub struct PriceChanged {
     /// The product.
     product: Product,
     /// The price that stands now: another one, where the one asked for was superseded.
-    price: Option<MarketPrice>,
+    price: Option<offers::Price>,
     /// Its version now: what the graph shows catches up with it.
     version: String,
 }
 
-fn money(money: contracts::Money) -> Money {
-    Money { amount: Decimal(money.amount), currency: money.currency }
-}
-
 fn market_of(argument: &str) -> Result<String, UserError> {
     let market = code(argument);
-    let why = "market must be two letters, as ISO 3166 has them";
-    if price::is_code(&market, 2) { Ok(market) } else { Err(UserError::bad_input(why)) }
+    MARKET.check("market", market.as_str()).map_err(|wrong| UserError::bad_input(wrong.to_string()))?;
+    Ok(market)
 }
 
 fn code(text: &str) -> String {

@@ -7,10 +7,12 @@
 mod tests;
 
 use crate::HOME;
+use async_graphql::SimpleObject;
+use contracts::Envelope;
 use contracts::catalogue::{Product, ProductDelisted, ProductListed, ProductRetitled};
 use contracts::pricing::ProductPriced;
-use contracts::{Envelope, Money};
 use federation::read::List;
+use federation::{DateTime, Money};
 use jiff::Timestamp;
 use projection::{Key, Projection, Row};
 use serde::{Deserialize, Serialize};
@@ -31,15 +33,16 @@ pub struct Listing {
     pub listed_at: Timestamp,
 }
 
-/// What pricing tells of a product in a market.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The price of a product in a market.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "MarketPrice")]
 pub struct Price {
-    /// The market.
-    pub market: String,
+    /// ISO 3166 code of the market's country.
+    market: String,
     /// The price of one.
     pub price: Money,
     /// Since when.
-    pub since: Timestamp,
+    since: DateTime,
 }
 
 impl View {
@@ -68,7 +71,9 @@ pub fn of(sku: &str) -> List {
 
 impl From<&contracts::pricing::Price> for Price {
     fn from(price: &contracts::pricing::Price) -> Self {
-        Self { market: price.market.clone(), price: price.price.clone(), since: price.effective_from }
+        let contracts::Money { amount, currency } = &price.price;
+        let (market, since) = (price.market.clone(), price.effective_from.into());
+        Self { market, price: Money::new(*amount, currency), since }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the catalogue publishes and takes.
 
 use crate::event::{Command, Deleted, Event, State};
+use crate::limits::{SKU, TITLE, Violation};
 use crate::open::Extra;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -128,9 +129,11 @@ impl Event for ProductDelisted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListProduct {
-    /// Stock keeping unit; trimmed and upper-cased when the command is carried out.
+    /// Stock keeping unit: trimmed, upper case.
+    #[schemars(transform = SKU.schema())]
     pub sku: String,
-    /// What it is called, not blank.
+    /// What it is called, not blank; trimmed when the command is carried out.
+    #[schemars(transform = TITLE.schema())]
     pub title: String,
     /// What it is, broadly.
     pub category: Category,
@@ -145,6 +148,11 @@ impl Command for ListProduct {
         self.sku.clone()
     }
 
+    fn check(&self) -> Result<(), Violation> {
+        SKU.check("sku", self.sku.as_str())?;
+        TITLE.check("title", self.title.as_str())
+    }
+
     fn example() -> Self {
         Self { sku: "22423".into(), title: "Regency cakestand, 3 tier".into(), category: Category::Gift }
     }
@@ -155,8 +163,10 @@ impl Command for ListProduct {
 #[serde(rename_all = "camelCase")]
 pub struct RetitleProduct {
     /// Stock keeping unit.
+    #[schemars(transform = SKU.schema())]
     pub sku: String,
-    /// What it is called from now on, not blank.
+    /// What it is called from now on, not blank; trimmed when the command is carried out.
+    #[schemars(transform = TITLE.schema())]
     pub title: String,
 }
 
@@ -169,6 +179,11 @@ impl Command for RetitleProduct {
         self.sku.clone()
     }
 
+    fn check(&self) -> Result<(), Violation> {
+        SKU.check("sku", self.sku.as_str())?;
+        TITLE.check("title", self.title.as_str())
+    }
+
     fn example() -> Self {
         Self { sku: "22423".into(), title: "Regency cake stand, three tiers".into() }
     }
@@ -179,6 +194,7 @@ impl Command for RetitleProduct {
 #[serde(rename_all = "camelCase")]
 pub struct DelistProduct {
     /// Stock keeping unit.
+    #[schemars(transform = SKU.schema())]
     pub sku: String,
 }
 
@@ -189,6 +205,10 @@ impl Command for DelistProduct {
 
     fn subject(&self) -> String {
         self.sku.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        SKU.check("sku", self.sku.as_str())
     }
 
     fn example() -> Self {

@@ -1,6 +1,7 @@
 //! What customers publishes and takes.
 
 use crate::event::{Command, Deleted, Event, State};
+use crate::limits::{EMAIL, NAME, TITLE, Violation};
 use crate::open::Extra;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -89,14 +90,18 @@ impl Event for CustomerErased {
 #[serde(rename_all = "camelCase")]
 pub struct RegisterCustomer {
     /// The customer's number.
+    #[schemars(transform = NAME.schema())]
     pub id: String,
     /// What to call the customer. Personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = TITLE.schema())]
     pub name: Option<String>,
     /// Where the customer can be written to. Personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = EMAIL.schema())]
     pub email: Option<String>,
     /// The country's name in English.
+    #[schemars(transform = TITLE.schema())]
     pub country: String,
 }
 
@@ -107,6 +112,17 @@ impl Command for RegisterCustomer {
 
     fn subject(&self) -> String {
         self.id.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        NAME.check("id", self.id.as_str())?;
+        TITLE.check("name", self.name.as_deref())?;
+        EMAIL.check("email", self.email.as_deref())?;
+        TITLE.check("country", self.country.as_str())
+    }
+
+    fn without_personal_data(&self) -> Option<Self> {
+        Some(Self { name: None, email: None, ..self.clone() })
     }
 
     fn example() -> Self {
@@ -124,6 +140,7 @@ impl Command for RegisterCustomer {
 #[serde(rename_all = "camelCase")]
 pub struct EraseCustomer {
     /// The customer's number.
+    #[schemars(transform = NAME.schema())]
     pub id: String,
 }
 
@@ -134,6 +151,10 @@ impl Command for EraseCustomer {
 
     fn subject(&self) -> String {
         self.id.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        NAME.check("id", self.id.as_str())
     }
 
     fn example() -> Self {

@@ -1,6 +1,7 @@
 //! What an event and a command are, told apart at compile time.
 
 use crate::envelope::Kind;
+use crate::limits::Violation;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -68,6 +69,15 @@ pub trait Command: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sy
 
     /// The identity of the aggregate that decides it.
     fn subject(&self) -> String;
+
+    /// Whether each field is within its [limit](crate::limits), as the schema has them. What an aggregate's rules say
+    /// of it comes after.
+    fn check(&self) -> Result<(), Violation>;
+
+    /// The command without what is personal in it, where that is something: what is kept when it is refused.
+    fn without_personal_data(&self) -> Option<Self> {
+        None
+    }
 
     /// A typical value, committed beside the schema.
     fn example() -> Self;

@@ -1,6 +1,7 @@
 //! What inventory publishes and takes.
 
 use crate::event::{Command, Delta, Event};
+use crate::limits::{ADJUSTMENT, SKU, Violation};
 use crate::open::Extra;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,8 +59,10 @@ impl Event for StockAdjusted {
 #[serde(rename_all = "camelCase")]
 pub struct AdjustStock {
     /// Stock keeping unit.
+    #[schemars(transform = SKU.schema())]
     pub sku: String,
     /// By how many pieces, not 0; negative where there are fewer.
+    #[schemars(transform = ADJUSTMENT.schema())]
     pub quantity: i64,
     /// Why.
     pub reason: Reason,
@@ -72,6 +75,11 @@ impl Command for AdjustStock {
 
     fn subject(&self) -> String {
         self.sku.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        SKU.check("sku", self.sku.as_str())?;
+        ADJUSTMENT.check("quantity", self.quantity)
     }
 
     fn example() -> Self {

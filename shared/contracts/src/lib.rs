@@ -11,10 +11,12 @@ pub mod orders;
 pub mod pricing;
 
 pub mod digest;
+pub mod limits;
 pub mod open;
 pub mod published;
 
 pub use envelope::{CommandEnvelope, Envelope, Header, Kind};
 pub use event::{Command, Deleted, Delta, Event, EventKind, State};
+pub use limits::Violation;
 pub use open::{Extra, Money};
 pub use version::Version;

@@ -1,5 +1,6 @@
 //! Building blocks of the language: values that stay open to what a later version adds.
 
+use crate::limits::{CURRENCY, PRICE, Violation};
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -24,14 +25,14 @@ impl JsonSchema for Extra {
     }
 }
 
-/// An exact amount in one currency.
+/// An exact price in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Money {
     /// The exact amount in the currency's main unit (pounds, not pence), as a decimal string.
-    #[schemars(with = "String", regex(pattern = r"^-?\d+(\.\d+)?$"))]
+    #[schemars(with = "String", transform = PRICE.schema())]
     pub amount: Decimal,
     /// ISO 4217 code.
-    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
+    #[schemars(transform = CURRENCY.schema())]
     pub currency: String,
 }
 
@@ -39,5 +40,10 @@ impl Money {
     /// An amount in a currency given by its ISO 4217 code.
     pub fn new(amount: Decimal, currency: impl Into<String>) -> Self {
         Self { amount, currency: currency.into() }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        PRICE.check("amount", self.amount)?;
+        CURRENCY.check("currency", self.currency.as_str())
     }
 }

@@ -1,6 +1,9 @@
 //! What orders publishes and takes.
 
 use crate::event::{Command, Event, State};
+use crate::limits::{
+    CAPTION, CHARGE, CREDIT_NOTE_ID, CURRENCY, LINES, NAME, ORDER_ID, POSITION, QUANTITY, Violation,
+};
 use crate::open::Extra;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -28,17 +31,21 @@ pub enum LineKind {
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// The position in the order, from 1.
+    #[schemars(transform = POSITION.schema())]
     pub position: u32,
     /// What the line is about.
     pub kind: LineKind,
     /// Stock keeping unit, or the code of the fee.
+    #[schemars(transform = NAME.schema())]
     pub sku: String,
     /// The title as sold.
+    #[schemars(transform = CAPTION.schema())]
     pub title: String,
     /// How many pieces, at least 1; of a credit note, how many came back.
+    #[schemars(transform = QUANTITY.schema())]
     pub quantity: u32,
     /// The exact price of one, in the order's currency, as a decimal string.
-    #[schemars(with = "String", regex(pattern = r"^-?\d+(\.\d+)?$"))]
+    #[schemars(with = "String", transform = CHARGE.schema())]
     pub unit_price: Decimal,
     /// Fields that this build doesn't know.
     #[serde(flatten)]
@@ -49,6 +56,14 @@ impl Line {
     /// Quantity times unit price, exact.
     pub fn amount(&self) -> Decimal {
         Decimal::from(self.quantity) * self.unit_price
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        POSITION.check("position", self.position)?;
+        NAME.check("sku", self.sku.as_str())?;
+        CAPTION.check("title", self.title.as_str())?;
+        QUANTITY.check("quantity", self.quantity)?;
+        CHARGE.check("unitPrice", self.unit_price)
     }
 
     fn examples() -> Vec<Self> {
@@ -224,15 +239,20 @@ impl Event for CreditNoteIssued {
 #[serde(rename_all = "camelCase")]
 pub struct PlaceOrder {
     /// The order's number, chosen by the sender; placing the same order again changes nothing.
+    #[schemars(transform = ORDER_ID.schema())]
     pub order_id: String,
     /// Who orders; a guest has no number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = NAME.schema())]
     pub customer_id: Option<String>,
     /// The name in English of the country that it goes to.
+    #[schemars(transform = NAME.schema())]
     pub country: String,
     /// ISO 4217 code of all its amounts.
+    #[schemars(transform = CURRENCY.schema())]
     pub currency: String,
     /// At least one, at most 1,000.
+    #[schemars(transform = LINES.schema())]
     pub lines: Vec<Line>,
 }
 
@@ -243,6 +263,14 @@ impl Command for PlaceOrder {
 
     fn subject(&self) -> String {
         self.order_id.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        ORDER_ID.check("orderId", self.order_id.as_str())?;
+        NAME.check("customerId", self.customer_id.as_deref())?;
+        NAME.check("country", self.country.as_str())?;
+        CURRENCY.check("currency", self.currency.as_str())?;
+        LINES.check_each("lines", &self.lines, Line::check)
     }
 
     fn example() -> Self {
@@ -261,6 +289,7 @@ impl Command for PlaceOrder {
 #[serde(rename_all = "camelCase")]
 pub struct CancelOrder {
     /// The order's number.
+    #[schemars(transform = ORDER_ID.schema())]
     pub order_id: String,
 }
 
@@ -273,6 +302,10 @@ impl Command for CancelOrder {
         self.order_id.clone()
     }
 
+    fn check(&self) -> Result<(), Violation> {
+        ORDER_ID.check("orderId", self.order_id.as_str())
+    }
+
     fn example() -> Self {
         Self { order_id: "536365".into() }
     }
@@ -283,15 +316,20 @@ impl Command for CancelOrder {
 #[serde(rename_all = "camelCase")]
 pub struct IssueCreditNote {
     /// The credit note's number, chosen by the sender; issuing the same one again changes nothing.
+    #[schemars(transform = CREDIT_NOTE_ID.schema())]
     pub credit_note_id: String,
     /// Who returns; a guest has no number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = NAME.schema())]
     pub customer_id: Option<String>,
     /// The name in English of the customer's country.
+    #[schemars(transform = NAME.schema())]
     pub country: String,
     /// ISO 4217 code of all its amounts.
+    #[schemars(transform = CURRENCY.schema())]
     pub currency: String,
     /// At least one, at most 1,000.
+    #[schemars(transform = LINES.schema())]
     pub lines: Vec<Line>,
 }
 
@@ -302,6 +340,14 @@ impl Command for IssueCreditNote {
 
     fn subject(&self) -> String {
         self.credit_note_id.clone()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        CREDIT_NOTE_ID.check("creditNoteId", self.credit_note_id.as_str())?;
+        NAME.check("customerId", self.customer_id.as_deref())?;
+        NAME.check("country", self.country.as_str())?;
+        CURRENCY.check("currency", self.currency.as_str())?;
+        LINES.check_each("lines", &self.lines, Line::check)
     }
 
     fn example() -> Self {

@@ -1,6 +1,7 @@
 //! What pricing publishes and takes.
 
 use crate::event::{Command, Event, State};
+use crate::limits::{MARKET, SKU, Violation};
 use crate::open::{Extra, Money};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -65,8 +66,10 @@ impl Event for ProductPriced {
 #[serde(rename_all = "camelCase")]
 pub struct RepriceProduct {
     /// Stock keeping unit.
+    #[schemars(transform = SKU.schema())]
     pub sku: String,
     /// ISO 3166 code of the market's country.
+    #[schemars(transform = MARKET.schema())]
     pub market: String,
     /// The price of one, not negative.
     pub price: Money,
@@ -79,6 +82,12 @@ impl Command for RepriceProduct {
 
     fn subject(&self) -> String {
         subject(&self.sku, &self.market)
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        SKU.check("sku", self.sku.as_str())?;
+        MARKET.check("market", self.market.as_str())?;
+        self.price.check().map_err(|violation| violation.within("price"))
     }
 
     fn example() -> Self {

@@ -2,6 +2,7 @@
 
 use crate::envelope::{CommandEnvelope, Envelope, Kind, Origin};
 use crate::event::{Command, Event, EventKind};
+use crate::limits::Violation;
 use crate::version::Version;
 use crate::{catalogue, customers, inventory, orders, pricing};
 use jiff::Timestamp;
@@ -25,7 +26,12 @@ pub struct Contract {
     pub example: fn() -> Value,
     /// Whether a message decodes as this contract's type, and what it says when encoded again.
     pub round_trip: fn(&str) -> Result<Value, serde_json::Error>,
+    /// Whether a command that decodes is within its limits; none for an event.
+    pub check: Option<Check>,
 }
+
+/// Decodes a command and checks it.
+pub type Check = fn(&str) -> Result<Result<(), Violation>, serde_json::Error>;
 
 /// All contracts, by domain, events first.
 pub fn all() -> Vec<Contract> {
@@ -62,6 +68,7 @@ fn event<E: Event>() -> Contract {
         schema: || titled(schema_of::<Envelope<E>>(), E::DOMAIN, E::NAME, E::MAJOR),
         example: || to_value(&example_event::<E>()),
         round_trip: |text| serde_json::from_str::<Envelope<E>>(text).map(|message| to_value(&message)),
+        check: None,
     }
 }
 
@@ -77,6 +84,9 @@ fn command<C: Command>() -> Contract {
             to_value(&CommandEnvelope::new("command-1", time, C::example()))
         },
         round_trip: |text| serde_json::from_str::<CommandEnvelope<C>>(text).map(|message| to_value(&message)),
+        check: Some(|text| {
+            serde_json::from_str::<CommandEnvelope<C>>(text).map(|message| message.data.check())
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The committed contracts are those of the code.
 
 use contracts::published::{self, Contract};
-use contracts::{Version, envelope};
+use contracts::{Command as _, Version, envelope};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -98,6 +98,118 @@ fn what_a_later_build_adds_survives_a_round_trip() {
     message["data"]["lines"][0]["kind"] = "voucher".into();
     message["data"]["lines"][0]["engraving"] = "To Ann".into();
     assert_eq!((orders.round_trip)(&message.to_string()).unwrap(), message);
+}
+
+/// The schemas of an object's fields, with the path of each; references are followed.
+fn fields<'a>(root: &'a Value, schema: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}/{name}");
+        fields(root, field, &path, found);
+        fields(root, &field["items"], &format!("{path}/0"), found);
+        found.push((path, field));
+    }
+}
+
+/// Values on both sides of every limit, and some that are nowhere near.
+fn probes() -> Vec<Value> {
+    let texts = [
+        "",
+        " ",
+        "A",
+        "a",
+        "ß",
+        "AB",
+        "ABC",
+        "A B",
+        " A",
+        "A ",
+        "A\nB",
+        "C",
+        "C1",
+        "É",
+        "\u{2003}A",
+        "1",
+        "gb",
+        "ab@c",
+        "a@b@c",
+        "@",
+        "a b@c",
+        "0",
+        "-0",
+        "-1",
+        "0.0001",
+        "0.00010",
+        "0.00001",
+        "1000000",
+        "1000000.0",
+        "1000000.01",
+        "-1000000",
+        "-1000000.01",
+        "999999.9999",
+        "00001000000.000",
+        "12345678",
+    ];
+    let lengths = [2, 3, 64, 65, 200, 201].map(|length| "É".repeat(length));
+    let numbers = [i64::MIN, -1_000_001, -1_000_000, -1, 0, 1, 1_000_000, 1_000_001, 4_294_967_295];
+    let texts = texts.map(Value::from).into_iter().chain(lengths.map(Value::from));
+    texts.chain(numbers.map(Value::from)).collect()
+}
+
+#[test]
+fn a_command_is_checked_as_its_schema_has_it() {
+    for contract in published::all() {
+        let Some(check) = contract.check else { continue };
+        let schema = (contract.schema)();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let example = (contract.example)();
+        assert_eq!(check(&example.to_string()).unwrap(), Ok(()), "{}", contract.name);
+        let mut found = Vec::new();
+        fields(&schema, &schema["properties"]["data"], "/data", &mut found);
+        assert!(!found.is_empty(), "{} has no fields", contract.name);
+        for (path, field) in found {
+            let mut changed: Vec<Value> = probes();
+            if let Some(items) = example.pointer(&path).and_then(Value::as_array) {
+                changed = [0, 1, 1_000, 1_001].map(|count| vec![items[0].clone(); count].into()).into();
+            } else if field.get("$ref").is_none() {
+                let limits = ["maxLength", "pattern", "maximum"];
+                assert!(limits.iter().any(|limit| field.get(limit).is_some()), "{}{path}", contract.name);
+            }
+            for value in changed {
+                let mut message = example.clone();
+                let (parent, name) = path.rsplit_once('/').unwrap();
+                message.pointer_mut(parent).unwrap()[name] = value.clone();
+                // What isn't of the field's type isn't the command at all, and gets no further.
+                let Ok(checked) = check(&message.to_string()) else { continue };
+                assert_eq!(checked.is_ok(), validator.is_valid(&message), "{}{path}: {value}", contract.name);
+                if let Err(violation) = checked {
+                    let field = path.trim_start_matches("/data/").replace("/0/", "[0].").replace('/', ".");
+                    assert!(
+                        field.starts_with(&violation.path) || violation.path.starts_with(&field),
+                        "{violation}"
+                    );
+                    assert!(violation.code().starts_with("INVALID_"), "{violation}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_violation_names_the_field_and_the_limit_and_quotes_nothing() {
+    let mut order = contracts::orders::PlaceOrder::example();
+    order.lines[1].unit_price = "1000000.5".parse().unwrap();
+    let violation = order.check().unwrap_err();
+    assert_eq!(violation.code(), "INVALID_UNIT_PRICE");
+    assert_eq!(
+        violation.to_string(),
+        "`lines[1].unitPrice` must be -1000000 to 1000000, with at most 4 decimals"
+    );
+    order.lines.clear();
+    assert_eq!(order.check().unwrap_err().to_string(), "`lines` must have 1 to 1000 items");
 }
 
 #[test]

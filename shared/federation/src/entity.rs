@@ -1,10 +1,12 @@
 //! Entity resolvers: the representations of a request become one read.
 
 use crate::key::Key;
-use crate::read::{ReadError, Reader};
-use crate::{cache, report};
-use async_graphql::Context;
+use crate::page::PageArgs;
+use crate::read::{List, ReadError, Reader};
+use crate::{cache, page, report};
+use async_graphql::connection::Connection;
 use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Context, OutputType};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -53,6 +55,22 @@ impl<V: View> Entities<V> {
             Ok(read) => keys.iter().map(|key| read.get(key).cloned().transpose()).collect(),
             Err(never) => match never {},
         }
+    }
+}
+
+impl<V: View + OutputType> Entities<V> {
+    /// A page of a list of the same table, as a Relay connection whose nodes are the views. A list over an index that
+    /// holds some attributes only gives views of those.
+    ///
+    /// # Errors
+    /// Where the cursor is of another list, and where the page can't be read.
+    pub async fn connection(
+        ctx: &Context<'_>,
+        list: &List,
+        args: &PageArgs,
+    ) -> async_graphql::Result<Connection<String, V>> {
+        let Self(loader) = ctx.data::<Self>()?;
+        Ok(page::connection(loader.loader().reader.page(list, args).await?, |view| view))
     }
 }
 

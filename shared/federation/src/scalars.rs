@@ -1,8 +1,6 @@
 //! Scalars and value objects all subgraphs share.
 
-use async_graphql::{
-    InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value,
-};
+use async_graphql::{InputObject, InputValueError, InputValueResult, Object, Scalar, ScalarType, Value};
 use jiff::Timestamp;
 use rust_decimal::Decimal as Exact;
 use serde::{Deserialize, Serialize};
@@ -107,13 +105,46 @@ impl From<DateTime> for Timestamp {
 }
 
 /// An exact amount of money in one currency.
-#[derive(Clone, Debug, PartialEq, Eq, SimpleObject, Serialize, Deserialize)]
-#[graphql(shareable)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     /// The exact amount, in units of the currency (`19.90`, not `1990`).
     pub amount: Decimal,
     /// The currency's ISO 4217 code, such as `GBP`.
     pub currency: String,
+}
+
+impl Money {
+    /// An amount in a currency given by its ISO 4217 code.
+    pub fn new(amount: impl Into<Decimal>, currency: impl Into<String>) -> Self {
+        Self { amount: amount.into(), currency: currency.into() }
+    }
+}
+
+/// An exact amount of money in one currency.
+#[Object(shareable)]
+impl Money {
+    /// The exact amount, in units of the currency, with all its decimals (`19.90`, not `1990`).
+    async fn amount(&self) -> Decimal {
+        let mut amount = self.amount.0.normalize();
+        amount.rescale(amount.scale().max(decimals(&self.currency)));
+        Decimal(amount)
+    }
+
+    /// The currency's ISO 4217 code, such as `GBP`.
+    async fn currency(&self) -> &str {
+        &self.currency
+    }
+}
+
+/// How many decimals amounts in a currency have at least: the minor units of ISO 4217.
+fn decimals(currency: &str) -> u32 {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        "CLF" | "UYW" => 4,
+        _ => 2,
+    }
 }
 
 /// An exact amount of money in one currency, as input.
@@ -127,8 +158,8 @@ pub struct MoneyInput {
 
 #[cfg(test)]
 mod tests {
-    use super::{DateTime, Decimal, significant};
-    use async_graphql::{Number, ScalarType, Value};
+    use super::{DateTime, Decimal, Money, significant};
+    use async_graphql::{EmptyMutation, EmptySubscription, Number, ScalarType, Schema, Value};
     use proptest::prelude::*;
 
     fn decimal(value: Value) -> Option<String> {
@@ -167,6 +198,30 @@ mod tests {
         for bad in ["2011-12-09", "2011-12-09T12:50:00", "2011-12-09T12:50:00+01:00[Europe/Paris]", "now", ""]
         {
             assert_eq!(instant(bad), None, "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn money_is_shown_with_the_decimals_of_its_currency_and_never_rounded() {
+        let shown = async |amount: &str, currency: &str| {
+            let money = Money::new(Decimal(amount.parse().unwrap()), currency);
+            let schema = Schema::build(money, EmptyMutation, EmptySubscription).finish();
+            schema.execute("{ amount currency }").await.into_result().unwrap().data.to_string()
+        };
+        for (amount, currency, expected) in [
+            ("18372", "GBP", "18372.00"),
+            ("1236.3", "EUR", "1236.30"),
+            ("15.010", "GBP", "15.01"),
+            ("0.001", "GBP", "0.001"),
+            ("-0.005", "USD", "-0.005"),
+            ("0", "GBP", "0.00"),
+            ("1000", "JPY", "1000"),
+            ("1000.5", "JPY", "1000.5"),
+            ("1.5", "KWD", "1.500"),
+            ("7922816251426433759354395033", "GBP", "7922816251426433759354395033.0"),
+        ] {
+            let expected = format!(r#"{{amount: "{expected}", currency: "{currency}"}}"#);
+            assert_eq!(shown(amount, currency).await, expected);
         }
     }
 

@@ -1,9 +1,10 @@
 //! What a micrograph owns: aggregates, and how they decide commands.
 
-use contracts::{Command, Deleted, Delta, Event, EventKind, Kind, State};
+use contracts::{Command, Deleted, Delta, Event, EventKind, Kind, State, Violation};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// An aggregate: the unit that decides a command and is written as one item.
 pub trait Aggregate: Send + Sync + 'static {
@@ -13,7 +14,8 @@ pub trait Aggregate: Send + Sync + 'static {
     type State: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
 }
 
-/// How an aggregate decides a command: a pure rule, without IO or clock.
+/// How an aggregate decides a command: a pure rule, without IO or clock. Each field of the command is within its limit
+/// ([`Command::check`]) when it comes here.
 pub trait Decide<C: Command>: Aggregate {
     /// The decision, given the aggregate as it stands; `None` where it doesn't exist, or no longer.
     ///
@@ -25,6 +27,9 @@ pub trait Decide<C: Command>: Aggregate {
         context: &Context,
     ) -> Result<Decision<Self::State>, Rejection>;
 }
+
+/// What an aggregate decides.
+pub type Decided<A> = Result<Decision<<A as Aggregate>::State>, Rejection>;
 
 /// What a decision may know besides the aggregate and the command.
 #[derive(Clone, Debug)]
@@ -40,7 +45,7 @@ pub struct Context {
 #[error("{message}")]
 pub struct Rejection {
     /// A stable code, upper case.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is wrong, and what would be right. No personal data.
     pub message: String,
 }
@@ -48,7 +53,13 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal with a stable code.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+impl From<Violation> for Rejection {
+    fn from(violation: Violation) -> Self {
+        Self { code: violation.code().into(), message: violation.to_string() }
     }
 }
 

@@ -5,7 +5,7 @@ mod queue;
 
 pub(crate) use queue::{Decider, decider};
 
-use crate::aggregate::{Context, Decide, Decision, Rejection};
+use crate::aggregate::{Aggregate, Context, Decide, Decision, Rejection};
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
 use contracts::{Command, CommandEnvelope, Kind, Version};
@@ -82,8 +82,9 @@ impl Commands {
     /// decided again.
     ///
     /// # Errors
-    /// [`CommandError::Rejected`] where the rules refuse it, and with `COMMAND_ID_INVALID`, `SUBJECT_INVALID`,
-    /// `EVENT_TOO_LARGE` or `AGGREGATE_TOO_LARGE` where it can't be carried out as it is.
+    /// [`CommandError::Rejected`] where the rules refuse it, with `INVALID_` and the field's name where a field is
+    /// beyond its limit, and with `COMMAND_ID_INVALID`, `SUBJECT_INVALID`, `EVENT_TOO_LARGE` or `AGGREGATE_TOO_LARGE`
+    /// where it can't be carried out as it is.
     pub async fn execute<A: Decide<C>, C: Command>(
         &self,
         command: &CommandEnvelope<C>,
@@ -96,6 +97,23 @@ impl Commands {
             Ok(Told::Unchanged(_)) | Err(_) => {}
         }
         outcome.map(|(Told::Accepted(outcome) | Told::Repeated(outcome) | Told::Unchanged(outcome))| outcome)
+    }
+
+    /// How an aggregate is now, if this command changed it when it was sent before: for a command that takes reading
+    /// to make, and might be made otherwise now. None where the aggregate doesn't know the command, or no longer.
+    ///
+    /// # Errors
+    /// [`CommandError`] where the aggregate can't be read.
+    pub async fn repeated<A: Aggregate>(
+        &self,
+        subject: &str,
+        command: &str,
+    ) -> Result<Option<Outcome<A::State>>, CommandError> {
+        within("SUBJECT_INVALID", "subject", subject, MAX_SUBJECT_BYTES)?;
+        let table = self.environment.table(&self.micrograph.aggregate_table(A::NAME).name);
+        let stored = item::load::<A>(&self.environment.dynamodb, &table, subject).await?;
+        let known = stored.commands.iter().any(|id| id == command);
+        Ok(known.then(|| stored.into_outcome(true)))
     }
 
     async fn carry_out<A: Decide<C>, C: Command>(
@@ -112,7 +130,8 @@ impl Commands {
                 return Ok(Told::Repeated(stored.into_outcome(true)));
             }
             let context = Context { at: command.time, deleted: stored.deleted };
-            let decision = A::decide(stored.state.as_ref(), &command.data, &context);
+            let checked = command.data.check().map_err(Rejection::from);
+            let decision = checked.and_then(|()| A::decide(stored.state.as_ref(), &command.data, &context));
             let (change, events) = match decision {
                 Ok(Decision { change: Some(change), events }) => (change, events),
                 refused_or_unchanged => {

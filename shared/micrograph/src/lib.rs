@@ -13,10 +13,10 @@ pub mod subgraph;
 
 pub mod lambda;
 
-pub use aggregate::{Aggregate, Context, Decide, Decision, Rejection};
+pub use aggregate::{Aggregate, Context, Decide, Decided, Decision, Rejection};
 pub use app::{App, InvokeError};
 pub use commands::{CommandError, Commands, Outcome};
 pub use declaration::Micrograph;
 pub use environment::Environment;
 pub use lambda::main;
-pub use subgraph::{Refused, Subgraph, mutate};
+pub use subgraph::{Refused, Subgraph, command_id, mutate, mutate_made};

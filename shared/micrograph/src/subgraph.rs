@@ -5,6 +5,7 @@ use crate::commands::{CommandError, Commands, Outcome};
 use async_graphql::{Context, ObjectType, Schema, SimpleObject, SubscriptionType};
 use bytes::Bytes;
 use contracts::{Command, CommandEnvelope};
+use federation::UserError;
 use federation::http::RequestContext;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -55,11 +56,12 @@ pub struct Refused {
 
 impl From<Rejection> for Refused {
     fn from(rejection: Rejection) -> Self {
-        Self { code: rejection.code.to_owned(), message: rejection.message }
+        Self { code: rejection.code.into_owned(), message: rejection.message }
     }
 }
 
-/// Carries out a command for a mutation, now: its outcome, or the refusal that the client gets as data.
+/// Carries out a command for a mutation, now: its outcome, or the refusal that the client gets as data. The schema's
+/// data has [`Commands`].
 ///
 /// A client that may send a mutation twice gives it an id of its own choice; without one the command is new each
 /// time.
@@ -68,21 +70,55 @@ impl From<Rejection> for Refused {
 /// Where the command could not be stored: an error of ours, whose text the client doesn't get.
 pub async fn mutate<A: Decide<C>, C: Command>(
     ctx: &Context<'_>,
-    commands: &Commands,
     id: Option<String>,
     data: C,
 ) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
-    let id = id.unwrap_or_else(|| TraceParent::random().trace_id_hex());
-    if id.is_empty() || id.len() > MAX_COMMAND_ID {
-        let why = format!("commandId must have 1 to {MAX_COMMAND_ID} bytes; it has {}", id.len());
-        return Err(federation::UserError::bad_input(why).into());
-    }
+    let id = command_id(id)?;
+    let commands = ctx.data::<Commands>()?;
     let mut command = CommandEnvelope::new(id, commands.now(), data);
     if let Some(request) = ctx.data_opt::<RequestContext>() {
         command.correlation_id.clone_from(&request.correlation_id);
         command.traceparent = request.traceparent.map(|it| it.to_string());
     }
-    match commands.execute::<A, C>(&command).await {
+    told(commands.execute::<A, C>(&command).await)
+}
+
+/// The same for a command that takes reading to make, and might be made otherwise when it is sent again: it is made
+/// only where the aggregate, its `subject`, doesn't know the command's id.
+///
+/// # Errors
+/// The same, and what `make` fails with.
+pub async fn mutate_made<A: Decide<C>, C: Command>(
+    ctx: &Context<'_>,
+    id: String,
+    subject: &str,
+    make: impl Future<Output = async_graphql::Result<Result<C, Rejection>>> + Send,
+) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
+    match ctx.data::<Commands>()?.repeated::<A>(subject, &id).await {
+        Ok(Some(outcome)) => Ok(Ok(outcome)),
+        Ok(None) => match make.await? {
+            Ok(command) => mutate::<A, C>(ctx, Some(id), command).await,
+            Err(rejection) => Ok(Err(rejection.into())),
+        },
+        Err(error) => told(Err(error)),
+    }
+}
+
+/// The id of a mutation's command: the client's, or a new one.
+///
+/// # Errors
+/// A [`UserError`] where the client's is empty or too long.
+pub fn command_id(given: Option<String>) -> Result<String, UserError> {
+    let id = given.unwrap_or_else(|| TraceParent::random().trace_id_hex());
+    if (1..=MAX_COMMAND_ID).contains(&id.len()) {
+        return Ok(id);
+    }
+    let why = format!("commandId must have 1 to {MAX_COMMAND_ID} bytes; it has {}", id.len());
+    Err(UserError::bad_input(why))
+}
+
+fn told<S>(outcome: Result<Outcome<S>, CommandError>) -> async_graphql::Result<Result<Outcome<S>, Refused>> {
+    match outcome {
         Ok(outcome) => Ok(Ok(outcome)),
         Err(CommandError::Rejected(rejection)) => Ok(Err(rejection.into())),
         Err(error) => Err(async_graphql::Error::new_with_source(error)),

@@ -66,7 +66,8 @@ fn a_cancelled_order_counts_nothing_and_returns_take_nothing_off() {
 fn an_order_without_a_currency_is_refused() {
     let mut placed = order("1", "France", "2011-03-01T10:00:00Z", &[line("A", 2, "12.75")]);
     placed.currency = "pounds".into();
-    given(&projection()).rejects(&event(&OrderPlaced(placed), 1), "three capital letters");
+    given(&projection())
+        .rejects(&event(&OrderPlaced(placed), 1), "`currency` must be three upper-case letters");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{Trade, amount, is_currency};
+use super::{Trade, amount};
 use contracts::Extra;
 use contracts::orders::{
     CreditNote, CreditNoteIssued, Line, LineKind, Order, OrderCancelled, OrderPlaced, Status,
@@ -105,12 +105,6 @@ fn what_cannot_be_kept_exactly_is_refused() {
         let refused = summed(&[line("A", 2, price)]).unwrap_err();
         assert_eq!(refused, "line 1 comes to more than 1000000000");
     }
-}
-
-#[test]
-fn a_currency_is_three_capital_letters() {
-    assert!(is_currency("GBP"));
-    assert!(["", "gbp", "GBPS", "GB#", "GBP#all", "£"].iter().all(|bad| !is_currency(bad)));
 }
 
 #[test]

@@ -41,9 +41,6 @@ impl Decide<ListProduct> for Product {
         command: &ListProduct,
         context: &Context,
     ) -> Result<Decision<ProductState>, Rejection> {
-        if command.title.trim().is_empty() {
-            return Err(Rejection::new("TITLE_BLANK", "a product needs a title that is not blank"));
-        }
         if state.is_some() {
             return Ok(Decision::unchanged());
         }

@@ -49,6 +49,11 @@ pub(crate) type Decider =
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Quarantine(Reason, String),
+    /// A command in which something is personal is refused: it is kept without that.
+    Redacted {
+        why: String,
+        body: String,
+    },
     Later(String),
 }
 
@@ -73,17 +78,24 @@ pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
                 data,
                 extra: contracts::Extra::default(),
             };
-            let refused = |why| Refusal::Quarantine(Reason::HandlerRejected, why);
-            match commands.execute::<A, C>(&envelope).await {
-                Ok(_) => Ok(()),
-                Err(CommandError::Rejected(Rejection { code, message })) => {
-                    Err(refused(format!("{code}: {message}")))
-                }
-                Err(CommandError::Store(StoreError::Refused { reason, .. })) => Err(refused(reason)),
-                Err(error) => Err(Refusal::Later(telemetry::error_chain(&error))),
-            }
+            let why = match commands.execute::<A, C>(&envelope).await {
+                Ok(_) => return Ok(()),
+                Err(CommandError::Rejected(Rejection { code, message })) => format!("{code}: {message}"),
+                Err(CommandError::Store(StoreError::Refused { reason, .. })) => reason,
+                Err(error) => return Err(Refusal::Later(telemetry::error_chain(&error))),
+            };
+            Err(match redacted(envelope) {
+                Some(body) => Refusal::Redacted { why, body },
+                None => Refusal::Quarantine(Reason::HandlerRejected, why),
+            })
         })
     })
+}
+
+/// A command without what is personal in it, as text; none where nothing is.
+fn redacted<C: Command>(given: CommandEnvelope<C>) -> Option<String> {
+    let data = given.data.without_personal_data()?;
+    serde_json::to_string(&CommandEnvelope { data, ..given }).ok()
 }
 
 impl Commands {
@@ -140,14 +152,24 @@ impl Commands {
         match self.decode_and_run(message).await {
             Ok(()) => Ok(()),
             Err(Refusal::Later(error)) => Err(error),
-            Err(Refusal::Quarantine(reason, detail)) => {
-                let detail = json::bounded(detail);
-                tracing::warn!(?reason, detail, message_id = %message.id, "a command is quarantined");
-                let (raw, envelope) = (message.body.as_ref(), message.body.as_ref());
-                let kept = Quarantined { consumer: CONSUMER, reason, detail, raw, envelope };
-                self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
+            Err(Refusal::Quarantine(reason, why)) => self.keep(message, reason, why, &message.body).await,
+            Err(Refusal::Redacted { why, body }) => {
+                self.keep(message, Reason::HandlerRejected, why, &body).await
             }
         }
+    }
+
+    async fn keep(
+        &self,
+        message: &Message<'_>,
+        reason: Reason,
+        why: String,
+        raw: &str,
+    ) -> Result<(), String> {
+        let detail = json::bounded(why);
+        tracing::warn!(?reason, detail, message_id = %message.id, "a command is quarantined");
+        let kept = Quarantined { consumer: CONSUMER, reason, detail, raw, envelope: raw };
+        self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
     }
 
     async fn decode_and_run(&self, message: &Message<'_>) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 use crate::catalogue::{Product, catalogue};
 use crate::wire::{Bus, Network, Reply, through};
 use crate::world::{AT, World, list, retitle};
-use contracts::catalogue::DelistProduct;
+use contracts::catalogue::{Category, DelistProduct};
 use contracts::{CommandEnvelope, Version};
 use embedded::DynamoDb;
 use micrograph::{CommandError, Micrograph, Outcome, Rejection};
@@ -67,7 +67,23 @@ async fn a_refusal_has_a_code_and_writes_nothing() {
     }
     let refused = rejected(commands.execute::<Product, _>(&list("c2", "", "Apron")).await);
     assert_eq!(refused.code, "SUBJECT_INVALID");
+    let refused = rejected(commands.execute::<Product, _>(&list("c2", "A", &"é".repeat(201))).await);
+    assert_eq!(refused.code, "INVALID_TITLE");
+    assert_eq!(refused.message, "`title` must not be blank, and have at most 200 characters");
     assert!(world.records(TABLE).is_empty());
+}
+
+#[tokio::test]
+async fn a_command_is_known_by_what_it_changed() {
+    let world = World::of(catalogue()).await;
+    let commands = world.app.commands();
+    let listed = commands.execute::<Product, _>(&list("c1", "A", "Apron")).await.expect("listed");
+    let known =
+        async |subject: &str, id: &str| commands.repeated::<Product>(subject, id).await.expect("read");
+    assert_eq!(known("A", "c1").await, Some(listed));
+    assert_eq!(known("A", "c2").await, None);
+    assert_eq!(known("B", "c1").await, None);
+    assert_eq!(rejected(commands.repeated::<Product>("", "c1").await).code, "SUBJECT_INVALID");
 }
 
 #[tokio::test]
@@ -146,8 +162,9 @@ async fn an_aggregate_of_states_remembers_its_last_sixteen_commands() {
 #[tokio::test]
 async fn an_event_that_is_too_large_is_refused_and_nothing_changes() {
     let world = World::of(catalogue()).await;
-    let long = "x".repeat(contracts::envelope::MAX_EVENT_BYTES);
-    let refused = rejected(world.app.commands().execute::<Product, _>(&list("c1", "A", &long)).await);
+    let mut long = list("c1", "A", "Apron");
+    long.data.category = Category::Unknown("x".repeat(contracts::envelope::MAX_EVENT_BYTES));
+    let refused = rejected(world.app.commands().execute::<Product, _>(&long).await);
     assert_eq!(refused.code, "EVENT_TOO_LARGE");
     assert!(world.records(TABLE).is_empty());
 }
@@ -155,8 +172,9 @@ async fn an_event_that_is_too_large_is_refused_and_nothing_changes() {
 #[tokio::test]
 async fn an_aggregate_that_is_too_large_with_its_event_is_refused_and_nothing_changes() {
     let world = World::of(catalogue()).await;
-    let long = "x".repeat(210_000);
-    let refused = rejected(world.app.commands().execute::<Product, _>(&list("c1", "A", &long)).await);
+    let mut long = list("c1", "A", "Apron");
+    long.data.category = Category::Unknown("x".repeat(210_000));
+    let refused = rejected(world.app.commands().execute::<Product, _>(&long).await);
     assert_eq!(refused.code, "AGGREGATE_TOO_LARGE");
     assert!(world.records(TABLE).is_empty());
 }

@@ -16,7 +16,7 @@ async fn listed(bus: Bus, products: usize) -> World {
     let db = DynamoDb::in_memory().expect("a database");
     let world = World::on(db, bus, catalogue(), |_| {}).await;
     for n in 0..products {
-        let command = list(&format!("c{n}"), &format!("sku-{n}"), "Apron");
+        let command = list(&format!("c{n}"), &format!("SKU-{n}"), "Apron");
         world.app.commands().execute::<Product, _>(&command).await.expect("listed");
     }
     world
@@ -51,7 +51,7 @@ async fn an_event_goes_to_the_bus_in_its_envelope_and_again_as_the_same() {
     assert_eq!(entry["Time"].as_f64(), Some(1_291_191_960.0));
     let envelope = detail(entry);
     assert_eq!(envelope, world.events(TABLE)[0]);
-    assert_eq!(envelope["id"], event_id("catalogue", "sku-0", contracts::Version::first_epoch(1), 0));
+    assert_eq!(envelope["id"], event_id("catalogue", "SKU-0", contracts::Version::first_epoch(1), 0));
     assert_eq!(envelope["time"], AT.to_string());
     assert_eq!(calls[0], calls[1]);
 }
@@ -100,7 +100,7 @@ fn outbox(events: &[String]) -> Value {
 async fn a_call_stays_within_the_bytes_that_the_bus_takes() {
     let world = listed(Bus::new(|_, _| Reply::Taken), 0).await;
     let images: Vec<Value> =
-        (0..9).map(|n| outbox(&[event(&format!("sku-{n}"), &"x".repeat(250_000))])).collect();
+        (0..9).map(|n| outbox(&[event(&format!("SKU-{n}"), &"x".repeat(250_000))])).collect();
     let answer = world.app.invoke("outbox", &stream(&images), None).await.expect("an answer");
     assert_eq!(failed(&answer), [""; 0]);
     let calls = world.bus.calls();
@@ -116,7 +116,7 @@ async fn only_the_entries_that_were_refused_are_sent_again() {
     let world = listed(bus, 4).await;
     assert_eq!(failed(&publish(&world).await), [""; 0]);
     let calls = world.bus.calls();
-    assert_eq!(subjects(&calls[1]), ["sku-1", "sku-3"]);
+    assert_eq!(subjects(&calls[1]), ["SKU-1", "SKU-3"]);
     assert_eq!(calls.len(), 2);
 }
 
@@ -125,13 +125,13 @@ async fn what_the_answer_says_nothing_of_is_sent_again() {
     let bus = Bus::new(|call, _| if call == 0 { Reply::CutAfter(1) } else { Reply::Taken });
     let world = listed(bus, 3).await;
     assert_eq!(failed(&publish(&world).await), [""; 0]);
-    assert_eq!(subjects(&world.bus.calls()[1]), ["sku-1", "sku-2"]);
+    assert_eq!(subjects(&world.bus.calls()[1]), ["SKU-1", "SKU-2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_record_of_an_event_that_is_refused_for_long_comes_again() {
     let bus = Bus::new(|_, entries| {
-        let refused = subjects(entries).iter().position(|it| it == "sku-1");
+        let refused = subjects(entries).iter().position(|it| it == "SKU-1");
         Reply::Refused(refused.into_iter().collect())
     });
     let world = listed(bus, 3).await;
@@ -151,7 +151,7 @@ async fn while_the_bus_is_away_all_records_come_again() {
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_fails_its_call_does_not_hold_up_its_neighbours() {
     let bus = Bus::new(|_, entries| {
-        if subjects(entries).contains(&"sku-1".to_owned()) {
+        if subjects(entries).contains(&"SKU-1".to_owned()) {
             Reply::Error(400, "ValidationException")
         } else {
             Reply::Taken
@@ -162,7 +162,7 @@ async fn an_entry_that_fails_its_call_does_not_hold_up_its_neighbours() {
     assert_eq!(failed(&publish(&world).await), [number.as_str().expect("a string")]);
     let taken: BTreeSet<String> =
         world.bus.calls().iter().filter(|it| it.len() == 1).flat_map(|it| subjects(it)).collect();
-    assert!(["sku-0", "sku-2", "sku-3"].iter().all(|it| taken.contains(*it)), "{taken:?}");
+    assert!(["SKU-0", "SKU-2", "SKU-3"].iter().all(|it| taken.contains(*it)), "{taken:?}");
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn items_that_are_deleted_in_the_table_publish_nothing() {
     let world = listed(Bus::new(|_, _| Reply::Taken), 1).await;
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let delete = world.db.client().delete_item().table_name(TABLE);
-    delete.key("pk", text("sku-0")).key("sk", text("-")).send().await.expect("deleted");
+    delete.key("pk", text("SKU-0")).key("sk", text("-")).send().await.expect("deleted");
     assert_eq!(world.records(TABLE).len(), 2);
     assert_eq!(failed(&publish(&world).await), [""; 0]);
     assert_eq!(world.bus.calls().iter().map(Vec::len).collect::<Vec<_>>(), [1]);

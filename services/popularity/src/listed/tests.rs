@@ -1,6 +1,0 @@
-use super::projection;
-
-#[test]
-fn any_delivery_gives_the_canonical_listing() {
-    testkit::law::of(projection());
-}
