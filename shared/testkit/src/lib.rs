@@ -6,11 +6,16 @@ pub mod fixture;
 pub mod given;
 pub mod model;
 
+pub mod faults;
+pub mod memory;
+
 pub mod conformance;
 
 pub mod content;
 pub mod delivery;
+pub mod dice;
 pub mod log;
+pub mod mangle;
 pub mod quarantine;
 
 pub use fixture::Fixture;

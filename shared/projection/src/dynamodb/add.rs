@@ -14,11 +14,12 @@ use rust_decimal::prelude::ToPrimitive;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// The set of remembered sequence numbers is compacted once it holds more than this.
-const COMPACT_ABOVE: usize = 16;
+/// The set of remembered sequence numbers is compacted once it holds more than this: a few hundred bytes, so that an
+/// item stays within its first KB, and seldom enough to cost little beside the changes.
+const COMPACT_ABOVE: usize = 96;
 
-/// How many changes one update may add; a condition holds at most 300 operators.
-const FOLD_AT_MOST: usize = 32;
+/// How many changes one update may add; a condition holds at most 300 operators, and each change takes three.
+const FOLD_AT_MOST: usize = 90;
 
 struct Names {
     applied: String,

@@ -55,17 +55,18 @@ async fn many(subject: &Subject) -> anyhow::Result<()> {
 async fn compacted(subject: &Subject) -> anyhow::Result<()> {
     let key = Key::alone("dots-compacted");
     let one = |seq| [dot(&key, seq, Decimal::ONE)];
-    for seq in 1..=60 {
-        same!(subject.add(&one(seq)).await?, [Applied]);
+    for ten in 0..25 {
+        let dots: Vec<Dot> = (ten * 10 + 1..=ten * 10 + 10).flat_map(one).collect();
+        same!(subject.add(&dots).await?, vec![Applied; 10]);
     }
     let remembered = remembered(subject, &key).await?;
-    ensure!(remembered <= 20, "{remembered} sequence numbers are remembered of 60 in a row");
-    for seq in [1, 17, 30, 60] {
+    ensure!(remembered <= 110, "{remembered} sequence numbers are remembered of 250 in a row");
+    for seq in [1, 17, 130, 250] {
         same!(subject.add(&one(seq)).await?, [Duplicate]);
     }
-    same!(subject.add(&[one(20), one(61), one(64)].concat()).await?, [Duplicate, Applied, Applied]);
-    same!(subject.add(&[one(62), one(63), one(61)].concat()).await?, [Applied, Applied, Duplicate]);
-    same!(subject.number(&key, "total").await?, Decimal::from(64));
+    same!(subject.add(&[one(20), one(251), one(254)].concat()).await?, [Duplicate, Applied, Applied]);
+    same!(subject.add(&[one(252), one(253), one(251)].concat()).await?, [Applied, Applied, Duplicate]);
+    same!(subject.number(&key, "total").await?, Decimal::from(254));
     Ok(())
 }
 

@@ -68,33 +68,40 @@ struct Family {
 type Subject = Vec<(String, String)>;
 
 /// What one aggregate went through: the changes that set it apart, then for each version the example that it is made
-/// of and its changes. All are taken modulo what there is.
-type Life = (Vec<usize>, Vec<(usize, Vec<usize>)>);
+/// of and its changes, then where its home moved. All are taken modulo what there is.
+type Life = (Vec<usize>, Vec<(usize, Vec<usize>)>, usize);
 
 /// Logs for a projection.
 pub fn logs(projection: &Projection) -> Result<impl Strategy<Value = Log> + use<>, NoLogs> {
-    let families = Arc::new(families(projection)?);
-    let projection = projection.clone();
+    logs_of_all(std::slice::from_ref(projection))
+}
+
+/// Logs for several projections: what each of them can fold.
+pub fn logs_of_all(projections: &[Projection]) -> Result<impl Strategy<Value = Log> + use<>, NoLogs> {
+    let families = Arc::new(families(projections)?);
+    let projections = projections.to_vec();
     let aggregates: usize = families.iter().map(|family| family.subjects.len()).sum();
     let any = 0..1_usize << 16;
     let changes = || vec(any.clone(), 0..=CHANGES);
-    let life = (changes(), vec((any.clone(), changes()), 0..=VERSIONS));
-    Ok(vec(life, aggregates).prop_map(move |lives| tell(&projection, &families, &lives)))
+    let life = (changes(), vec((any.clone(), changes()), 0..=VERSIONS), any.clone());
+    Ok(vec(life, aggregates).prop_map(move |lives| tell(&projections, &families, &lives)))
 }
 
-fn families(projection: &Projection) -> Result<Vec<Family>, NoLogs> {
+fn families(projections: &[Projection]) -> Result<Vec<Family>, NoLogs> {
     let mut families: Vec<Family> = Vec::new();
-    for (domain, name) in projection.consumes() {
+    let consumed: BTreeSet<_> = projections.iter().flat_map(Projection::consumes).collect();
+    for (domain, name) in consumed {
         let known = published::all();
         let contracts = known.iter().filter(|it| it.domain == domain && it.name == name);
         let mut examples: Vec<Value> = contracts.map(|it| (it.example)()).collect();
         // Of several major versions, those that it doesn't fold are no part of its logs.
-        examples.retain(|example| !matches!(slots(projection, example), Err(FoldError::UnknownMajor { .. })));
+        examples
+            .retain(|example| !matches!(slots(projections, example), Err(FoldError::UnknownMajor { .. })));
         if examples.is_empty() {
             return Err(NoLogs::NoExample { domain, name });
         }
         for example in examples {
-            slots(projection, &example).map_err(|error| NoLogs::Unfoldable { domain, name, error })?;
+            slots(projections, &example).map_err(|error| NoLogs::Unfoldable { domain, name, error })?;
             let of_family =
                 |it: &&mut Family| it.domain == domain && it.examples[0]["subject"] == example["subject"];
             match families.iter_mut().find(of_family) {
@@ -112,8 +119,8 @@ fn families(projection: &Projection) -> Result<Vec<Family>, NoLogs> {
     let identities: BTreeSet<String> =
         families.iter().flat_map(|family| parts(&family.examples[0])).collect();
     for family in &mut families {
-        family.subjects = family.identities(projection);
-        family.find_changes(projection, &identities);
+        family.subjects = family.identities(projections);
+        family.find_changes(projections, &identities);
     }
     Ok(families)
 }
@@ -123,14 +130,14 @@ fn parts(example: &Value) -> Vec<String> {
 }
 
 impl Family {
-    fn identities(&self, projection: &Projection) -> Vec<Subject> {
+    fn identities(&self, projections: &[Projection]) -> Vec<Subject> {
         let parts = parts(&self.examples[0]);
         let mut subjects = vec![Subject::new()];
         for number in 1..AGGREGATES {
             // One part at a time differs: another product, or the same product in another market.
             let part = &parts[(number - 1) % parts.len()];
             let subject = vec![(part.clone(), field::other_identity(part, number))];
-            let folds = |example: &Value| slots(projection, &named(example, &subject)).is_ok();
+            let folds = |example: &Value| slots(projections, &named(example, &subject)).is_ok();
             if self.examples.iter().all(folds) {
                 subjects.push(subject);
             }
@@ -138,7 +145,7 @@ impl Family {
         subjects
     }
 
-    fn find_changes(&mut self, projection: &Projection, identities: &BTreeSet<String>) {
+    fn find_changes(&mut self, projections: &[Projection], identities: &BTreeSet<String>) {
         let own: BTreeSet<String> = parts(&self.examples[0]).into_iter().collect();
         let others: Vec<&Value> = self.examples.iter().map(|example| &example["data"]).collect();
         let mut changes: Vec<Change> = Vec::new();
@@ -155,7 +162,7 @@ impl Family {
                 if !change.apply(&mut event["data"]) {
                     return Ok(true);
                 }
-                Ok(slots(projection, &event)? == slots(projection, example)?)
+                Ok(slots(projections, &event)? == slots(projections, example)?)
             };
             let told: Result<Vec<bool>, FoldError> = self.examples.iter().map(told).collect();
             match told {
@@ -169,32 +176,30 @@ impl Family {
     /// An event: the example with another identity, changed. Changes that the fold refuses together are left out.
     fn event(
         &self,
-        projection: &Projection,
+        projections: &[Projection],
         subject: &Subject,
         fixed: &[usize],
         (example, free): &(usize, Vec<usize>),
-        seq: u64,
+        version: Version,
     ) -> Value {
         let mut event = named(&self.examples[example % self.examples.len()], subject);
-        let version = origin(Version::first_epoch(seq));
-        event["version"] = serde_json::json!({ "epoch": 0, "seq": seq });
-        event["time"] = version.time.to_string().into();
-        event["id"] =
-            event_id(self.domain, event["subject"].as_str().unwrap_or_default(), version.version, 0).into();
-        let mut keys = slots(projection, &event);
+        event["version"] = serde_json::json!({ "epoch": version.epoch, "seq": version.seq });
+        event["time"] = origin(version).time.to_string().into();
+        event["id"] = event_id(self.domain, event["subject"].as_str().unwrap_or_default(), version, 0).into();
+        let mut keys = slots(projections, &event);
         let pick = |all: &[Change], picked: &[usize]| -> Vec<Change> {
             picked.iter().filter(|_| !all.is_empty()).map(|it| all[it % all.len()].clone()).collect()
         };
         for change in pick(&self.fixed, fixed) {
             let mut changed = event.clone();
-            if change.apply(&mut changed["data"]) && slots(projection, &changed).is_ok() {
-                keys = slots(projection, &changed);
+            if change.apply(&mut changed["data"]) && slots(projections, &changed).is_ok() {
+                keys = slots(projections, &changed);
                 event = changed;
             }
         }
         for change in pick(&self.free, free) {
             let mut changed = event.clone();
-            if change.apply(&mut changed["data"]) && slots(projection, &changed) == keys {
+            if change.apply(&mut changed["data"]) && slots(projections, &changed) == keys {
                 event = changed;
             }
         }
@@ -202,12 +207,14 @@ impl Family {
     }
 }
 
-fn tell(projection: &Projection, families: &[Family], lives: &[Life]) -> Log {
+fn tell(projections: &[Projection], families: &[Family], lives: &[Life]) -> Log {
     let aggregates = families.iter().flat_map(|family| family.subjects.iter().map(move |it| (family, it)));
     let mut events = Vec::new();
-    for ((family, subject), (fixed, versions)) in aggregates.zip(lives) {
+    for ((family, subject), (fixed, versions, moved)) in aggregates.zip(lives) {
         for (version, seq) in versions.iter().zip(1..) {
-            events.push(family.event(projection, subject, fixed, version, seq));
+            // From one of the versions on, or never, another region is the aggregate's home.
+            let epoch = u16::from(moved % (2 * VERSIONS) + 2 <= usize::try_from(seq).unwrap_or(usize::MAX));
+            events.push(family.event(projections, subject, fixed, version, Version { epoch, seq }));
         }
     }
     events.into()
@@ -225,9 +232,14 @@ fn named(example: &Value, subject: &Subject) -> Value {
 }
 
 /// What an event writes to, by the fold; nothing of what it writes.
-fn slots(projection: &Projection, event: &Value) -> Result<BTreeSet<String>, FoldError> {
+fn slots(projections: &[Projection], event: &Value) -> Result<BTreeSet<String>, FoldError> {
     let text = event.to_string();
     let header: Header<'_> =
         serde_json::from_str(&text).map_err(|error| FoldError::SchemaViolation(error.to_string()))?;
-    Ok(projection.fold(&header)?.unwrap_or_default().iter().map(target).collect())
+    let mut slots = BTreeSet::new();
+    for (number, projection) in projections.iter().enumerate() {
+        let joins = projection.fold(&header)?.unwrap_or_default();
+        slots.extend(joins.iter().map(|join| format!("{number} {}", target(join))));
+    }
+    Ok(slots)
 }

@@ -1,31 +1,71 @@
-//! How a log is delivered: in which order, how often, in which batches, wrapped in what, to which container.
+//! What happens to the events of a log: in which order they come, how often, in which batches, to which container,
+//! what fails, and when tables are rebuilt.
+//!
+//! A schedule means something whatever is left out of it: an event that is delivered before it arrived arrives with
+//! its delivery, and what is left at the end is delivered then. So a schedule is made small by leaving things out.
 
 use crate::delivery;
-use crate::log::{Line, Log};
-use proptest::collection::vec;
-use proptest::prelude::{Just, any};
-use proptest::strategy::Strategy;
+use crate::dice::Dice;
+use crate::faults::Fault;
+use crate::log::Log;
 use serde_json::Value;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A log and its deliveries.
+/// How many hours may pass in a trial: less than a tombstone is kept, since an event may still come for as long.
+const HOURS: usize = 40 * 24;
+
+/// A log and what happens to it.
 #[derive(Clone)]
 pub(super) struct Trial {
     pub(super) log: Log,
-    pub(super) batches: Vec<Batch>,
-    /// Whether the whole log is delivered once more.
+    /// The projections that take part, by their numbers.
+    pub(super) consumers: Vec<usize>,
+    pub(super) regions: usize,
+    pub(super) steps: Vec<Step>,
+    /// Whether the whole log is delivered once more in the end.
     pub(super) again: bool,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum Step {
+    Deliver(Batch),
+    /// Time passes.
+    Wait {
+        hours: i64,
+    },
+    /// A shadow table is made, and its queue subscribed.
+    Subscribe(Place),
+    /// What has arrived so far is replayed into the shadow, in any order.
+    Backfill(Place, u64),
+    /// The shadow catches up, is verified and becomes the table that is read.
+    Swap(Place),
+}
+
+/// A consumer in a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    pub(super) region: usize,
+    pub(super) consumer: usize,
 }
 
 /// What one invocation is handed.
 #[derive(Clone, PartialEq)]
 pub(super) struct Batch {
+    pub(super) place: Place,
+    /// 0 is the old table, 1 its shadow.
+    pub(super) generation: usize,
     /// Which of two containers is invoked.
     pub(super) container: usize,
     /// Whether it starts anew.
     pub(super) cold: bool,
+    /// Whether it runs at the same time as the one before.
+    pub(super) beside: bool,
     /// The numbers of the events, each with what is around it.
     pub(super) messages: Vec<(usize, Wire)>,
+    /// What goes wrong at which call of the store.
+    pub(super) faults: Vec<(usize, Fault)>,
+    /// How its writes, and those of others at the same time, get ahead of each other.
+    pub(super) pace: u64,
 }
 
 /// What is around an envelope.
@@ -37,55 +77,182 @@ pub(super) enum Wire {
     SnsEventBridge,
 }
 
-/// What stands before a message: whether a batch starts there, and where it goes.
-type Place = (Wire, bool, bool, bool);
+/// What a schedule may hold.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// The events that each projection folds.
+    pub(super) consumes: Vec<BTreeSet<(String, String)>>,
+    /// How many projections take part at most.
+    pub(super) consumers: usize,
+    pub(super) regions: usize,
+    /// How many events of a log take part, about.
+    pub(super) events: usize,
+    pub(super) faults: bool,
+}
 
-/// Each log with deliveries that hold each of its events at least once.
-pub(super) fn trials<S: Strategy<Value = Log>>(logs: &S) -> impl Strategy<Value = Trial> {
-    logs.prop_flat_map(|log| {
-        let events = log.envelopes().len();
-        let order = Just((0..events).collect::<Vec<_>>()).prop_shuffle();
-        let again = vec((0..events.max(1), 0..=2 * events), 0..=events);
-        (Just(log), order, again, vec(place(), 2 * events), proptest::bool::weighted(0.25))
-    })
-    .prop_map(|(log, mut order, copies, places, again)| {
-        if !order.is_empty() {
-            for (event, position) in copies {
-                order.insert(position.min(order.len()), event);
+/// The schedule of a seed.
+pub(super) fn trial(log: &Log, seed: u64, shape: &Shape) -> Trial {
+    let mut dice = Dice::new(seed);
+    let mut consumers: Vec<usize> = (0..shape.consumes.len()).collect();
+    dice.shuffle(&mut consumers);
+    consumers.truncate(shape.consumers);
+    consumers.sort_unstable();
+    let log = excerpt(log, &consumers, shape, &mut dice);
+    let regions = if dice.percent(60) { shape.regions } else { 1 };
+    let mut lanes: Vec<Vec<Step>> = Vec::new();
+    for region in 0..regions {
+        for consumer in &consumers {
+            let place = Place { region, consumer: *consumer };
+            let routed = routed(&log, &shape.consumes[*consumer]);
+            lanes.push(deliveries(place, 0, &routed, shape, &mut dice));
+            if dice.percent(50) {
+                let rebuild = [Step::Subscribe(place), Step::Backfill(place, dice.roll()), Step::Swap(place)];
+                lanes.push(rebuild.into());
+                lanes.push(deliveries(place, 1, &routed, shape, &mut dice));
             }
         }
-        Trial { batches: batches(&order, &places), log, again }
-    })
+    }
+    let steps = waiting(interleaved(lanes, &mut dice), &mut dice);
+    Trial { log, consumers, regions, steps, again: dice.percent(25) }
 }
 
-fn place() -> impl Strategy<Value = Place> {
-    let wire = proptest::prop_oneof![
-        Just(Wire::Raw),
-        Just(Wire::EventBridge),
-        Just(Wire::Sns),
-        Just(Wire::SnsEventBridge)
-    ];
-    (wire, proptest::bool::weighted(0.3), any::<bool>(), proptest::bool::weighted(0.2))
-}
-
-fn batches(order: &[usize], places: &[Place]) -> Vec<Batch> {
-    let mut batches: Vec<Batch> = Vec::new();
-    for (event, (wire, cut, second, cold)) in order.iter().zip(places) {
-        if *cut || batches.is_empty() {
-            batches.push(Batch { container: usize::from(*second), cold: *cold, messages: Vec::new() });
-        }
-        if let Some(batch) = batches.last_mut() {
-            batch.messages.push((*event, *wire));
+/// The events that the consumers fold, of as many aggregates as make about as many events as are wanted.
+fn excerpt(log: &Log, consumers: &[usize], shape: &Shape, dice: &mut Dice) -> Log {
+    let mut aggregates: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (number, event) in log.envelopes().iter().enumerate() {
+        if consumers.iter().any(|consumer| shape.consumes[*consumer].contains(&kind_of(event))) {
+            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            aggregates.entry((text("domain"), text("subject"))).or_default().push(number);
         }
     }
-    batches
+    let mut aggregates: Vec<Vec<usize>> = aggregates.into_values().collect();
+    dice.shuffle(&mut aggregates);
+    let mut picked: Vec<usize> = Vec::new();
+    for aggregate in aggregates {
+        if picked.len() < shape.events {
+            picked.extend(aggregate);
+        }
+    }
+    picked.sort_unstable();
+    Log::from(picked.iter().map(|number| log.envelopes()[*number].clone()).collect::<Vec<_>>())
+}
+
+fn kind_of(event: &Value) -> (String, String) {
+    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    (text("domain"), text("type"))
+}
+
+/// The events of a log that a consumer's queue is subscribed to.
+pub(super) fn routed(log: &Log, consumes: &BTreeSet<(String, String)>) -> Vec<usize> {
+    let events = log.envelopes().iter().enumerate();
+    events.filter(|(_, event)| consumes.contains(&kind_of(event))).map(|(number, _)| number).collect()
+}
+
+/// Each of the events at least once, in any order, some again, in batches; at times a beginning of the log once more.
+fn deliveries(
+    place: Place,
+    generation: usize,
+    events: &[usize],
+    shape: &Shape,
+    dice: &mut Dice,
+) -> Vec<Step> {
+    let mut order = events.to_vec();
+    dice.shuffle(&mut order);
+    for event in events {
+        while dice.percent(25) {
+            order.insert(dice.below(order.len() + 1), *event);
+        }
+    }
+    let mut batches: Vec<Batch> = Vec::new();
+    for event in order {
+        if batches.is_empty() || dice.percent(35) {
+            batches.push(batch(place, generation, shape, dice));
+        }
+        if let Some(batch) = batches.last_mut() {
+            batch.messages.push((event, wire(dice)));
+        }
+    }
+    if dice.percent(30) && !events.is_empty() {
+        let mut replay = batch(place, generation, shape, dice);
+        let prefix = &events[..=dice.below(events.len())];
+        replay.messages = prefix.iter().map(|event| (*event, Wire::EventBridge)).collect();
+        batches.insert(dice.below(batches.len() + 1), replay);
+    }
+    batches.into_iter().map(Step::Deliver).collect()
+}
+
+fn batch(place: Place, generation: usize, shape: &Shape, dice: &mut Dice) -> Batch {
+    let mut faults = Vec::new();
+    while shape.faults && faults.len() < 3 && dice.percent(35) {
+        let kinds: &[Fault] = if dice.percent(30) { &Fault::CRASHES } else { &Fault::SURVIVED };
+        faults.push((dice.below(4), kinds[dice.below(kinds.len())]));
+    }
+    Batch {
+        place,
+        generation,
+        container: dice.below(2),
+        cold: dice.percent(15),
+        beside: dice.percent(40),
+        messages: Vec::new(),
+        faults,
+        pace: if dice.percent(60) { dice.roll() } else { 0 },
+    }
+}
+
+fn wire(dice: &mut Dice) -> Wire {
+    [Wire::Raw, Wire::EventBridge, Wire::Sns, Wire::SnsEventBridge][dice.below(4)]
+}
+
+/// The steps of all lanes, those of each in their order.
+fn interleaved(mut lanes: Vec<Vec<Step>>, dice: &mut Dice) -> Vec<Step> {
+    for lane in &mut lanes {
+        lane.reverse();
+    }
+    let mut steps = Vec::new();
+    loop {
+        let left: usize = lanes.iter().map(Vec::len).sum();
+        if left == 0 {
+            return steps;
+        }
+        // Lanes with more to come are picked more often, so that all end at about the same time.
+        let mut pick = dice.below(left);
+        for lane in &mut lanes {
+            if pick < lane.len() {
+                steps.extend(lane.pop());
+                break;
+            }
+            pick -= lane.len();
+        }
+    }
+}
+
+fn waiting(steps: Vec<Step>, dice: &mut Dice) -> Vec<Step> {
+    let mut left = HOURS;
+    let mut waited = Vec::with_capacity(steps.len());
+    for step in steps {
+        if dice.percent(10) {
+            let hours = dice.below(14 * 24).min(left);
+            left -= hours;
+            waited.push(Step::Wait { hours: i64::try_from(hours).unwrap_or(0) });
+        }
+        waited.push(step);
+    }
+    waited
 }
 
 impl Batch {
-    /// The whole log, in order.
-    pub(super) fn whole(log: &Log) -> Self {
-        let messages = (0..log.envelopes().len()).map(|event| (event, Wire::EventBridge)).collect();
-        Self { container: 0, cold: true, messages }
+    /// These events, in order, to a container that has just started; nothing goes wrong.
+    pub(super) fn calm(place: Place, generation: usize, events: impl IntoIterator<Item = usize>) -> Self {
+        Self {
+            place,
+            generation,
+            container: 0,
+            cold: true,
+            beside: false,
+            messages: events.into_iter().map(|event| (event, Wire::EventBridge)).collect(),
+            faults: Vec::new(),
+            pace: 0,
+        }
     }
 
     pub(super) fn payload(&self, log: &Log) -> String {
@@ -101,33 +268,5 @@ impl Wire {
             Self::Sns => delivery::sns_wrapped(&envelope.to_string()),
             Self::SnsEventBridge => delivery::sns_wrapped(&delivery::eventbridge(envelope)),
         }
-    }
-}
-
-impl fmt::Debug for Trial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.log)?;
-        writeln!(f, "deliveries:")?;
-        for (number, batch) in self.batches.iter().enumerate() {
-            let start = if batch.cold { ", cold" } else { "" };
-            writeln!(f, "  batch {number} to container {}{start}", batch.container)?;
-            for (event, wire) in &batch.messages {
-                writeln!(f, "    #{event} {wire:?}: {}", Short(&self.log.envelopes()[*event]))?;
-            }
-        }
-        if self.again {
-            writeln!(f, "  then the whole log once more")?;
-        }
-        Ok(())
-    }
-}
-
-struct Short<'a>(&'a Value);
-
-impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = Line(self.0).to_string();
-        let end = line.find(" {").unwrap_or(line.len());
-        f.write_str(&line[..end])
     }
 }

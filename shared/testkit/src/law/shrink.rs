@@ -1,111 +1,195 @@
 //! Makes a trial that breaks the law small enough to be read.
 //!
-//! Events are left out from the end of an aggregate's history only, so that what remains is a valid history.
+//! Whatever is left out of a schedule, what remains is one. Events are left out from the end of an aggregate's history
+//! only, so that the log stays a valid history.
 
-use super::schedule::{Batch, Trial, Wire};
+use super::schedule::{Batch, Step, Trial, Wire};
 use crate::log::Log;
 use serde_json::Value;
 
-/// The smallest trial found for which `breaks` still gives a reason, with the reason; tries at most `attempts`.
-pub(super) fn shrink(
-    mut trial: Trial,
-    mut why: String,
-    mut attempts: u32,
-    breaks: impl Fn(&Trial) -> Option<String>,
-) -> (Trial, String) {
-    let apart = one_by_one(&trial);
-    let merging = match breaks(&apart) {
-        Some(reason) => {
-            (trial, why) = (apart, reason);
-            false
-        }
-        None => true,
-    };
+/// The smallest trial found that still breaks the law; tries at most `attempts`.
+pub(super) fn shrink(mut trial: Trial, mut attempts: u32, breaks: impl Fn(&Trial) -> bool) -> Trial {
     loop {
         let mut smaller = false;
-        // Candidates are made anew after each success: their positions have moved.
-        let mut position = 0;
-        while let Some(candidate) = nth(&trial, merging, position) {
-            if attempts == 0 {
-                return (trial, why);
-            }
-            attempts -= 1;
-            match breaks(&candidate) {
-                Some(reason) => {
-                    (trial, why, smaller) = (candidate, reason, true);
+        for pass in [regions, consumers, events, chunks, steps, messages, faults, batches, again] {
+            // Candidates are made anew after each success: their positions have moved.
+            let mut position = 0;
+            while let Some(candidate) = pass(&trial, position) {
+                if attempts == 0 {
+                    return trial;
                 }
-                None => position += 1,
+                attempts -= 1;
+                if breaks(&candidate) {
+                    (trial, smaller) = (candidate, true);
+                } else {
+                    position += 1;
+                }
             }
         }
         if !smaller {
-            return (trial, why);
+            return trial;
         }
     }
 }
 
-/// The candidates, those that take most away first.
-fn nth(trial: &Trial, merging: bool, position: usize) -> Option<Trial> {
-    let messages: Vec<(usize, usize)> = (0..trial.batches.len())
-        .flat_map(|batch| (0..trial.batches[batch].messages.len()).map(move |message| (batch, message)))
-        .collect();
-    let events = (0..trial.log.envelopes().len()).rev().filter_map(|event| without_event(trial, event));
-    let messages = messages.iter().rev().filter_map(|at| without_message(trial, *at));
-    let merged = (1..trial.batches.len()).rev().filter(|_| merging).map(|batch| merged(trial, batch));
-    plain(trial).into_iter().chain(events).chain(messages).chain(merged).nth(position)
+fn place_of(step: &Step) -> Option<(usize, usize)> {
+    match step {
+        Step::Deliver(Batch { place, .. })
+        | Step::Subscribe(place)
+        | Step::Backfill(place, _)
+        | Step::Swap(place) => Some((place.region, place.consumer)),
+        Step::Wait { .. } => None,
+    }
+}
+
+/// Without the last region.
+fn regions(trial: &Trial, position: usize) -> Option<Trial> {
+    if trial.regions < 2 || position >= trial.regions {
+        return None;
+    }
+    let mut fewer = trial.clone();
+    fewer.regions -= 1;
+    fewer.steps.retain(|step| place_of(step).is_none_or(|(region, _)| region != position));
+    for step in &mut fewer.steps {
+        if let Step::Deliver(Batch { place, .. })
+        | Step::Subscribe(place)
+        | Step::Backfill(place, _)
+        | Step::Swap(place) = step
+        {
+            place.region -= usize::from(place.region > position);
+        }
+    }
+    Some(fewer)
+}
+
+/// Without one of several consumers.
+fn consumers(trial: &Trial, position: usize) -> Option<Trial> {
+    if trial.consumers.len() < 2 {
+        return None;
+    }
+    let mut fewer = trial.clone();
+    let left_out = *trial.consumers.get(position)?;
+    fewer.consumers.remove(position);
+    fewer.steps.retain(|step| place_of(step).is_none_or(|(_, consumer)| consumer != left_out));
+    Some(fewer)
+}
+
+/// Without a half, a quarter, an eighth of the steps.
+fn chunks(trial: &Trial, position: usize) -> Option<Trial> {
+    let (mut parts, mut number) = (2, position);
+    while number >= parts {
+        number -= parts;
+        parts *= 2;
+    }
+    let size = trial.steps.len().div_ceil(parts);
+    if size < 2 {
+        return None;
+    }
+    let mut fewer = trial.clone();
+    let start = (number * size).min(fewer.steps.len());
+    fewer.steps.drain(start..(start + size).min(trial.steps.len()));
+    (fewer.steps.len() < trial.steps.len()).then_some(fewer)
 }
 
 fn aggregate(event: &Value) -> (&Value, &Value) {
     (&event["domain"], &event["subject"])
 }
 
-fn without_event(trial: &Trial, event: usize) -> Option<Trial> {
+/// Without the last event of an aggregate.
+fn events(trial: &Trial, position: usize) -> Option<Trial> {
     let events = trial.log.envelopes();
-    let is_last = !events[event + 1..].iter().any(|later| aggregate(later) == aggregate(&events[event]));
+    let is_last = |event: &usize| {
+        !events[event + 1..].iter().any(|later| aggregate(later) == aggregate(&events[*event]))
+    };
+    let event = (0..events.len()).rev().filter(is_last).nth(position)?;
     let mut rest = events.to_vec();
     rest.remove(event);
-    let mut batches = trial.batches.clone();
-    for batch in &mut batches {
+    let mut fewer = Trial { log: Log::from(rest), ..trial.clone() };
+    for batch in batches_of(&mut fewer) {
         batch.messages.retain(|(it, _)| *it != event);
         batch.messages.iter_mut().filter(|(it, _)| *it > event).for_each(|(it, _)| *it -= 1);
     }
-    batches.retain(|batch| !batch.messages.is_empty());
-    is_last.then(|| Trial { log: Log::from(rest), batches, ..*trial })
+    fewer.steps.retain(|step| !matches!(step, Step::Deliver(batch) if batch.messages.is_empty()));
+    Some(fewer)
 }
 
-fn without_message(trial: &Trial, (batch, message): (usize, usize)) -> Option<Trial> {
-    let event = trial.batches[batch].messages[message].0;
-    let deliveries = trial.batches.iter().flat_map(|it| &it.messages).filter(|(it, _)| *it == event).count();
-    let mut trial = trial.clone();
-    trial.batches[batch].messages.remove(message);
-    trial.batches.retain(|batch| !batch.messages.is_empty());
-    (deliveries > 1).then_some(trial)
+fn batches_of(trial: &mut Trial) -> impl Iterator<Item = &mut Batch> {
+    trial.steps.iter_mut().filter_map(|step| match step {
+        Step::Deliver(batch) => Some(batch),
+        _ => None,
+    })
 }
 
-/// One container that is never started again, and nothing around the envelopes.
-fn plain(trial: &Trial) -> Option<Trial> {
-    let mut plain = trial.clone();
-    for Batch { container, cold, messages } in &mut plain.batches {
-        (*container, *cold) = (0, false);
-        for (_, wire) in messages {
-            *wire = Wire::Raw;
+/// Without one step.
+fn steps(trial: &Trial, position: usize) -> Option<Trial> {
+    let mut fewer = trial.clone();
+    let last = fewer.steps.len().checked_sub(1 + position)?;
+    fewer.steps.remove(last);
+    Some(fewer)
+}
+
+/// Without one message.
+fn messages(trial: &Trial, position: usize) -> Option<Trial> {
+    let mut fewer = trial.clone();
+    let mut number = position;
+    let found = batches_of(&mut fewer).filter(|batch| batch.messages.len() > 1).any(|batch| {
+        let is_here = number < batch.messages.len();
+        if is_here {
+            batch.messages.remove(number);
+        } else {
+            number -= batch.messages.len();
         }
-    }
-    (plain.batches != trial.batches).then_some(plain)
+        is_here
+    });
+    found.then_some(fewer)
 }
 
-/// A batch for each message: the simplest delivery, where it breaks the law too.
-fn one_by_one(trial: &Trial) -> Trial {
-    let split = |batch: &Batch| {
-        let (container, cold) = (batch.container, batch.cold);
-        let one = move |message| Batch { container, cold, messages: vec![message] };
-        batch.messages.clone().into_iter().map(one)
-    };
-    Trial { log: trial.log.clone(), batches: trial.batches.iter().flat_map(split).collect(), ..*trial }
+/// Without one fault.
+fn faults(trial: &Trial, position: usize) -> Option<Trial> {
+    let mut fewer = trial.clone();
+    let mut number = position;
+    let found = batches_of(&mut fewer).any(|batch| {
+        let is_here = number < batch.faults.len();
+        if is_here {
+            batch.faults.remove(number);
+        } else {
+            number -= batch.faults.len();
+        }
+        is_here
+    });
+    found.then_some(fewer)
 }
 
-fn merged(trial: &Trial, batch: usize) -> Trial {
-    let mut trial = trial.clone();
-    let messages = trial.batches.remove(batch).messages;
-    trial.batches[batch - 1].messages.extend(messages);
-    trial
+/// One batch as simple as can be: to one container, alone, with nothing around the envelopes.
+fn batches(trial: &Trial, position: usize) -> Option<Trial> {
+    let mut plain = trial.clone();
+    let make_plain: [fn(&mut Batch); 5] = [
+        |batch| batch.messages.iter_mut().for_each(|(_, wire)| *wire = Wire::Raw),
+        |batch| batch.container = 0,
+        |batch| batch.cold = false,
+        |batch| batch.beside = false,
+        |batch| batch.pace = 0,
+    ];
+    let mut number = position;
+    let found = batches_of(&mut plain).any(|batch| {
+        make_plain.iter().any(|change| {
+            let before = batch.clone();
+            change(batch);
+            if *batch == before {
+                return false;
+            }
+            let is_here = number == 0;
+            if !is_here {
+                number -= 1;
+                *batch = before;
+            }
+            is_here
+        })
+    });
+    found.then_some(plain)
+}
+
+/// Without the whole log once more.
+fn again(trial: &Trial, position: usize) -> Option<Trial> {
+    (position == 0 && trial.again).then(|| Trial { again: false, ..trial.clone() })
 }

@@ -38,7 +38,8 @@ fn of_a_dotted_set_long_enough_to_be_compacted() {
         reason: Reason::Found,
         extra: Extra::default(),
     };
-    law::holds(stock(), (0..40).map(adjusted).fold(log(), |log, it| log.event(&it)));
+    let log = (0..120).map(adjusted).fold(log(), |log, it| log.event(&it));
+    law::Law::new(stock()).cases(4).check(&law::parts(&log)).unwrap();
 }
 
 #[test]

@@ -1,29 +1,35 @@
-//! What a projection costs: write units for each event by kind of join, batch size and skew of keys, beside what one
-//! write for each item that a batch touches would cost.
+//! What a projection costs: write units for each event by kind of join, batch size and skew of keys, beside the floor,
+//! with and without the filter; and how many events one core takes.
 //!
-//! `cargo run --release -p projection --example cost`
+//! `cargo bench -p projection --bench cost`
 //!
-//! Each stream holds 2,400 events, each late by up to 100 places, and 600 of them once more; one warm container takes
-//! it, over the embedded DynamoDB.
+//! Each stream holds 6,000 events of 300 keys, each late by up to 100 places, and 60 of them once more; one warm
+//! container takes it. The floor is one write for each item that a batch touches: its window is the batch. Over the
+//! whole stream, one write for each item would be the least; the filter comes nearer to that than the floor where what
+//! is late is known to be older.
 
 use anyhow::Context as _;
 use contracts::catalogue::{Product, ProductListed};
 use contracts::inventory::StockAdjusted;
 use contracts::orders::{Line, Order, OrderPlaced};
+use contracts::pricing::{Price, ProductPriced};
 use contracts::{Envelope, Event};
 use embedded::dynamodb::DynamoDb;
 use projection::consumer::Consumer;
 use projection::dynamodb::{DynamoStore, create_table};
+use projection::store::Store;
 use projection::{Amount, Contribution, Dot, Key, Projection, Row};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use testkit::dice::Dice;
+use testkit::memory::MemoryStore;
 use testkit::quarantine::Shelf;
 use tokio::time::Instant;
 
-const EVENTS: usize = 2_400;
-const AGAIN: usize = 600;
+const EVENTS: usize = 6_000;
+const AGAIN: usize = 60;
 const KEYS: usize = 300;
 /// By how many places events are late.
 const LATE: usize = 100;
@@ -36,10 +42,19 @@ struct Kind {
     floor: fn(&[&Value]) -> f64,
 }
 
-fn kinds() -> [Kind; 3] {
+fn kinds() -> [Kind; 4] {
     let products = Projection::new("products", 1).state(|event: &Envelope<ProductListed>| {
         Row::new(Key::alone(&event.data.0.sku), &json!({ "title": event.data.0.title }))
     });
+    let offers = Projection::new("offers", 1)
+        .state(|event: &Envelope<ProductListed>| {
+            let product = &event.data.0;
+            Row::of_source("catalogue", Key::alone(&product.sku), &json!({ "title": product.title }))
+        })
+        .state(|event: &Envelope<ProductPriced>| {
+            let price = &event.data.0;
+            Row::of_source("pricing", Key::alone(&price.sku), &json!({ "amount": price.price.amount }))
+        });
     let stock = Projection::new("stock", 1).delta(|event: &Envelope<StockAdjusted>| {
         Dot::new(Key::alone(&event.data.sku), [("on_hand", event.data.quantity.into())])
     });
@@ -54,6 +69,23 @@ fn kinds() -> [Kind; 3] {
             projection: products,
             event: listed,
             floor: |batch| distinct(batch, "/subject"),
+        },
+        Kind {
+            name: "two sources",
+            projection: offers,
+            event: |key, number, version| match number % 2 {
+                0 => listed(key, number, version),
+                _ => priced(key, version),
+            },
+            // Each source writes its own part of an item.
+            floor: |batch| {
+                let of = |name: &str| {
+                    let of_source: Vec<&Value> =
+                        batch.iter().filter(|it| it["domain"] == name).copied().collect();
+                    distinct(&of_source, "/data/sku")
+                };
+                of("catalogue") + of("pricing")
+            },
         },
         Kind {
             name: "dotted set",
@@ -79,6 +111,12 @@ fn listed(key: &str, _: usize, version: u64) -> Value {
     )
 }
 
+fn priced(key: &str, version: u64) -> Value {
+    let mut example = ProductPriced::example();
+    example.0 = Price { sku: key.to_owned(), ..example.0 };
+    testkit::event(&example, version)
+}
+
 fn adjusted(key: &str, _: usize, version: u64) -> Value {
     testkit::event(&StockAdjusted { sku: key.to_owned(), quantity: 3, ..StockAdjusted::example() }, version)
 }
@@ -102,25 +140,32 @@ fn distinct(batch: &[&Value], pointer: &str) -> f64 {
     f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX))
 }
 
-/// Numbers that look random and are the same in each run (xorshift).
-struct Dice(u64);
+/// How often the most frequent of the skewed keys comes, in parts.
+const PARTS: usize = 1 << 20;
 
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit).unwrap_or(u64::MAX)).unwrap_or(0)
+/// A key: each as often as any other, or the n-th as often as 1/n of the first.
+fn key(dice: &mut Dice, skewed: bool) -> usize {
+    if !skewed {
+        return dice.below(KEYS);
     }
+    let weight = |rank: usize| PARTS / rank;
+    let mut left = dice.below((1..=KEYS).map(weight).sum());
+    for rank in 1..KEYS {
+        if left < weight(rank) {
+            return rank - 1;
+        }
+        left -= weight(rank);
+    }
+    KEYS - 1
 }
 
-/// Events of keys that are equally frequent, or of which the first tenth has most.
+/// Events, each late by up to so many places; those that come twice come the second time anywhere.
 fn stream(kind: &Kind, skewed: bool) -> Vec<Value> {
-    let mut dice = Dice(42);
+    let mut dice = Dice::new(42);
     let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
     let mut events: Vec<Value> = (0..EVENTS)
         .map(|number| {
-            let key = if skewed && dice.below(10) < 9 { dice.below(KEYS / 10) } else { dice.below(KEYS) };
+            let key = key(&mut dice, skewed);
             let version = versions.entry(key).or_default();
             *version += 1;
             (kind.event)(&format!("key-{key}"), number, *version)
@@ -130,7 +175,6 @@ fn stream(kind: &Kind, skewed: bool) -> Vec<Value> {
         let event = events[dice.below(EVENTS)].clone();
         events.push(event);
     }
-    // Late by up to as many places: those that come twice come the second time anywhere.
     let place = |(number, event)| match number {
         number if number < EVENTS => (number + dice.below(LATE), event),
         _ => (dice.below(EVENTS), event),
@@ -140,55 +184,67 @@ fn stream(kind: &Kind, skewed: bool) -> Vec<Value> {
     places.into_iter().map(|(_, event)| event).collect()
 }
 
+/// What a stream came to: write units, and events a second.
 struct Cost {
     units: f64,
-    floor: f64,
     per_second: f64,
 }
 
-async fn cost(kind: &Kind, events: &[Value], batch: usize, filter: bool) -> anyhow::Result<Cost> {
+async fn on_dynamodb(kind: &Kind, payloads: &[String], filter: bool) -> anyhow::Result<Cost> {
     let dynamodb = DynamoDb::in_memory()?;
     let table = kind.projection.table("cost");
     create_table(&dynamodb.client(), &table.name, &table).await?;
-    let store = Arc::new(DynamoStore::new(dynamodb.client(), testkit::clock));
+    cost(kind, Arc::new(DynamoStore::new(dynamodb.client(), testkit::clock)), payloads, filter).await
+}
+
+async fn cost(kind: &Kind, store: Arc<dyn Store>, payloads: &[String], filter: bool) -> anyhow::Result<Cost> {
+    let table = kind.projection.table("cost").name;
     let quarantine = Arc::new(Shelf::default());
     let mut consumer =
-        Consumer::new("cost", kind.projection.clone(), &table.name, store, quarantine, testkit::clock);
+        Consumer::new("cost", kind.projection.clone(), table, store, quarantine, testkit::clock);
     if !filter {
         consumer = consumer.without_filter();
     }
-    let (mut units, mut floor) = (0.0, 0.0);
-    let batches: Vec<Vec<&Value>> = events.chunks(batch).map(|batch| batch.iter().collect()).collect();
-    let payloads: Vec<String> =
-        batches.iter().map(|batch| testkit::delivery::sqs(batch.iter().map(ToString::to_string))).collect();
+    let mut units = 0.0;
     let start = Instant::now();
-    for (payload, batch) in payloads.iter().zip(&batches) {
+    for payload in payloads {
         let report = consumer.consume(payload.as_bytes(), None).await?;
         anyhow::ensure!(report.failed.is_empty() && report.quarantined == 0, "{report:?}");
         units += report.units;
-        floor += (kind.floor)(batch);
     }
-    let count = f64::from(u32::try_from(events.len()).context("too many events")?);
-    let per_second = count / start.elapsed().as_secs_f64();
-    Ok(Cost { units: units / count, floor: floor / count, per_second })
+    let per_second = count(EVENTS + AGAIN)? / start.elapsed().as_secs_f64();
+    Ok(Cost { units, per_second })
+}
+
+fn count(number: usize) -> anyhow::Result<f64> {
+    Ok(f64::from(u32::try_from(number).context("too many events")?))
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     println!(
-        "| join | keys | batch | one write an item | units an event | without filter | events a second |"
+        "| join | keys | batch | floor | units an event | over the floor | with the filter | whole stream | \
+         events/s, consumer alone | events/s, embedded |"
     );
-    println!("|---|---|---:|---:|---:|---:|---:|");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|");
     for kind in kinds() {
-        for (keys, skewed) in [("even", false), ("skewed", true)] {
+        for (keys, skewed) in [("even", false), ("zipf", true)] {
             let events = stream(&kind, skewed);
-            for batch in [1, 10, 100, 1_000] {
-                let with = cost(&kind, &events, batch, true).await?;
-                let without = cost(&kind, &events, batch, false).await?;
-                let Cost { units, floor, per_second } = with;
-                let (name, more) = (kind.name, without.units);
+            let all: Vec<&Value> = events.iter().collect();
+            let total = count(events.len())?;
+            let least = (kind.floor)(&all) / total;
+            for size in [1, 10, 100, 1_000] {
+                let floor: f64 = all.chunks(size).map(kind.floor).sum::<f64>() / total;
+                let payload = |batch: &[Value]| testkit::delivery::sqs(batch.iter().map(ToString::to_string));
+                let payloads: Vec<String> = events.chunks(size).map(payload).collect();
+                let without = on_dynamodb(&kind, &payloads, false).await?.units / total;
+                let with = on_dynamodb(&kind, &payloads, true).await?;
+                let alone = cost(&kind, Arc::new(MemoryStore::default()), &payloads, true).await?;
+                let (name, filtered, over) = (kind.name, with.units / total, (without / floor - 1.0) * 100.0);
                 println!(
-                    "| {name} | {keys} | {batch} | {floor:.2} | {units:.2} | {more:.2} | {per_second:.0} |"
+                    "| {name} | {keys} | {size} | {floor:.3} | {without:.3} | {over:+.1} % | {filtered:.3} | \
+                     {least:.3} | {:.0} | {:.0} |",
+                    alone.per_second, with.per_second
                 );
             }
         }
