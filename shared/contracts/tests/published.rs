@@ -103,7 +103,7 @@ fn what_a_later_build_adds_survives_a_round_trip() {
 /// The schemas of an object's fields, with the path of each; references are followed.
 fn fields<'a>(root: &'a Value, schema: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
     let schema = match schema["$ref"].as_str() {
-        Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+        Some(reference) => root.pointer(reference.trim_start_matches('#')).expect("what is referred to"),
         None => schema,
     };
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
