@@ -1,25 +1,31 @@
 //! The tools of a running process, for another `tributary` on the same machine: behind a token that stands in the
 //! state's folder.
 
+use crate::archiving::replaying::{self, Outcome, Update};
 use crate::folder::Holder;
 use crate::suite::Suite;
-use crate::{publish, quarantine};
+use crate::{archiving, publish, quarantine};
 use anyhow::{Context as _, bail};
+use archive::Replayed;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Json, Router, routing};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// The header with the token.
 const TOKEN: &str = "x-tributary-token";
 
 /// Where requests go.
 const PATH: &str = "/-/tools";
+
+/// Where replays are asked for: the answer is a stream of lines.
+const REPLAY_PATH: &str = "/-/tools/replay";
 
 /// The largest file to publish, in bytes.
 pub const MAX_REQUEST: usize = 256 * 1024 * 1024;
@@ -35,11 +41,14 @@ pub enum Ask {
     Show(String),
     /// Delivers entries again.
     Redrive(Vec<String>),
+    /// Something about the archive.
+    Archive(archiving::Ask),
 }
 
 /// Answers, in this process.
 pub async fn answer(suite: &Suite, ask: Ask) -> anyhow::Result<Value> {
     Ok(match ask {
+        Ask::Archive(ask) => archiving::answer(suite, ask).await?,
         Ask::Publish(request) => serde_json::to_value(publish::run(suite, &request).await?)?,
         Ask::List => serde_json::to_value(quarantine::list(suite).await?)?,
         Ask::Show(id) => serde_json::to_value(quarantine::show(suite, &id).await?)?,
@@ -55,19 +64,43 @@ pub async fn answer(suite: &Suite, ask: Ask) -> anyhow::Result<Value> {
 
 /// Asks the process that holds the folder.
 pub async fn ask(holder: &Holder, ask: &Ask) -> anyhow::Result<Value> {
+    let response = post(holder, PATH, serde_json::to_vec(ask)?).await?;
+    Ok(serde_json::from_slice(&response.bytes().await?)?)
+}
+
+/// Has the process that holds the folder replay events, and follows it.
+pub async fn replay(
+    holder: &Holder,
+    request: &replaying::Request,
+    told: &(dyn Fn(&Replayed) + Send + Sync),
+) -> anyhow::Result<Outcome> {
+    let mut response = post(holder, REPLAY_PATH, serde_json::to_vec(request)?).await?;
+    let mut read = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        read.extend_from_slice(&chunk);
+        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = read.drain(..=end).collect();
+            match serde_json::from_slice(&line)? {
+                Update::SoFar(so_far) => told(&so_far),
+                Update::Done(outcome) => return Ok(outcome),
+                Update::Failed(why) => bail!("{why}"),
+            }
+        }
+    }
+    bail!("process {} ended before the replay did: the same command with --resume goes on", holder.pid)
+}
+
+async fn post(holder: &Holder, path: &str, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
     let Some(address) = holder.address else {
         bail!("process {} has the state's folder and listens nowhere: wait until it is done", holder.pid)
     };
-    let request = reqwest::Client::new().post(format!("http://{address}{PATH}")).header(TOKEN, &holder.token);
-    let response =
-        request.body(serde_json::to_vec(ask)?).header("content-type", "application/json").send().await;
+    let request = reqwest::Client::new().post(format!("http://{address}{path}")).header(TOKEN, &holder.token);
+    let response = request.body(body).header("content-type", "application/json").send().await;
     let response = response.with_context(|| format!("process {} at {address} doesn't answer", holder.pid))?;
-    let status = response.status();
-    let body = response.bytes().await?;
-    if status.is_success() {
-        return Ok(serde_json::from_slice(&body)?);
+    if response.status().is_success() {
+        return Ok(response);
     }
-    bail!("{}", String::from_utf8_lossy(&body))
+    bail!("{}", String::from_utf8_lossy(&response.bytes().await?))
 }
 
 /// The routes of the tools.
@@ -84,7 +117,8 @@ pub fn router(suite: Arc<Suite>, token: String) -> Router {
         }
     };
     Router::new()
-        .route(PATH, post(handle))
+        .route(PATH, routing::post(handle))
+        .route(REPLAY_PATH, routing::post(handle_replay))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(guard))
         .with_state(suite)
@@ -95,4 +129,27 @@ async fn handle(State(suite): State<Arc<Suite>>, Json(ask): Json<Ask>) -> Respon
         Ok(value) => Json(value).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}")).into_response(),
     }
+}
+
+/// Replays for as long as the asker listens.
+async fn handle_replay(State(suite): State<Arc<Suite>>, Json(request): Json<replaying::Request>) -> Response {
+    let plan = match replaying::plan(request) {
+        Ok(plan) => plan,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error:#}")).into_response(),
+    };
+    let (tell, told) = mpsc::channel(16);
+    tokio::spawn(async move {
+        // An asker that reads slowly misses some of what is said on the way.
+        let progress = |so_far: &Replayed| _ = tell.try_send(Update::SoFar(so_far.clone()));
+        let last = match replaying::run(&suite, &plan, &|| tell.is_closed(), &progress).await {
+            Ok(outcome) => Update::Done(outcome),
+            Err(error) => Update::Failed(format!("{error:#}")),
+        };
+        let _ = tell.send(last).await;
+    });
+    let lines = futures::stream::unfold(told, |mut told: mpsc::Receiver<Update>| async {
+        let line = serde_json::to_vec(&told.recv().await?).map(|line| [line, b"\n".to_vec()].concat());
+        Some((line, told))
+    });
+    Body::from_stream(lines).into_response()
 }

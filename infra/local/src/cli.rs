@@ -1,5 +1,7 @@
 //! The command line.
 
+mod archive;
+
 use crate::admin::{self, Ask};
 use crate::folder::{DEFAULT, Folder, FolderError, Holder};
 use crate::publish;
@@ -14,7 +16,8 @@ use embedded::queue::Chaos;
 use gateway::Graphiql;
 use micrograph::manifest::Manifest;
 use serde_json::Value;
-use std::io::Read as _;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,6 +96,11 @@ enum Command {
         #[command(subcommand)]
         action: Quarantine,
     },
+    /// See what the archive of all events holds, replay from it, erase from it
+    Archive {
+        #[command(subcommand)]
+        action: archive::Action,
+    },
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
         /// Only this micrograph
@@ -134,6 +142,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Quarantine { action }) => quarantine(&options, action).await,
+        Some(Command::Archive { action }) => archive::run(&options, action).await,
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }
@@ -257,13 +266,15 @@ fn welcome(running: &Running) {
         None => "nowhere: it is gone at the end".to_owned(),
         Some(folder) => folder.path().display().to_string(),
     };
-    println!("The graph is at {url} (open it in a browser to explore). State is kept in {state}.");
-    println!("Try:");
+    let mut text =
+        format!("The graph is at {url} (open it in a browser to explore). State is kept in {state}.\nTry:\n");
     for (what, query) in SAMPLE_QUERIES {
         let body = serde_json::json!({ "query": query });
-        println!("  # {what}\n  curl {url} -H 'content-type: application/json' -d '{body}'");
+        let _ = writeln!(text, "  # {what}\n  curl {url} -H 'content-type: application/json' -d '{body}'");
     }
-    println!("Ctrl-C stops; `tributary --help` shows what else there is.");
+    text.push_str("Ctrl-C stops; `tributary --help` shows what else there is.\n");
+    // Who reads the first line only, as a script does, closes the rest: no reason to end.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ pub mod wiring;
 pub mod tally;
 
 pub mod admin;
+pub mod archiving;
 pub mod publish;
 pub mod quarantine;
 pub mod server;

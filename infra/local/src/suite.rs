@@ -2,8 +2,9 @@
 
 use crate::folder::Folder;
 use crate::tally::Tally;
-use crate::wiring;
+use crate::{archiving, wiring};
 use anyhow::Context as _;
+use archive::Archive;
 use embedded::queue::{Chaos, Outgoing};
 use embedded::{Durability, DynamoDb, EventBus, EventSourceMapping, QueueSettings, Queues, Topics};
 use gateway::Gateway;
@@ -37,6 +38,8 @@ pub struct Suite {
     pub queues: Queues,
     /// Its bus.
     pub bus: EventBus,
+    /// Every event there was.
+    pub archive: Archive,
     /// What it did so far.
     pub tally: Arc<Tally>,
     databases: BTreeMap<&'static str, DynamoDb>,
@@ -61,7 +64,7 @@ impl Suite {
         let bus = EventBus::new(BUS, queues.clone(), topics.clone());
         let mut apps = BTreeMap::new();
         let mut databases = BTreeMap::new();
-        for micrograph in crate::shop::micrographs() {
+        for micrograph in crate::shop::micrographs().into_iter().chain([archivist::micrograph()]) {
             let name = micrograph.name();
             // A bounded context has its own database, as it has its own tables on AWS.
             let dynamodb = match folder {
@@ -90,6 +93,7 @@ impl Suite {
             apps,
             queues,
             bus,
+            archive: archiving::open(folder, settings.durability)?,
             tally: Arc::default(),
             databases,
             mappings: Vec::new(),
@@ -97,8 +101,10 @@ impl Suite {
             stop,
         };
         wiring::declare(&suite, &topics)?;
+        archiving::declare(&suite)?;
         let (mappings, pumps) = wiring::start(&suite, &suite.stop)?;
         (suite.mappings, suite.pumps) = (mappings, pumps);
+        suite.mappings.push(archiving::start(&suite)?);
         Ok(suite)
     }
 

@@ -132,6 +132,19 @@ fn an_import_that_is_killed_goes_on_and_one_that_is_repeated_changes_nothing() {
         assert!(text(&output).contains("rows read"), "{}", text(&output));
         assert_totals(&state);
     }
+    // Every event is archived, killed or not, and once compacted, once: orders, credit note, and the stock's changes.
+    let archive = |words: &[&str]| {
+        let output = tributary(&state).arg("archive").args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", text(&output));
+        text(&output)
+    };
+    archive(&["compact"]);
+    let listed = archive(&["list", "--domain", "orders"]);
+    let orders = listed.lines().find(|line| line.starts_with("orders")).unwrap();
+    assert!(orders.contains(&format!(" {} ", INVOICES + 1)), "{listed}");
+    let replayed = archive(&["replay", "--to", "popularity.sales"]);
+    assert!(replayed.contains("to popularity.sales"), "{replayed}");
+    assert_totals(&state);
     let listed = text(&tributary(&state).args(["quarantine", "list"]).output().unwrap());
     assert_eq!(listed.matches("orders.commands").count(), 1, "{listed}");
     assert_eq!(listed.matches("orders.import").count(), 1, "{listed}");
@@ -179,6 +192,65 @@ fn a_second_process_on_a_folder_is_refused_but_its_tools_work() {
     );
 
     assert_eq!(ask_for_status(&url.replace("/graphql", "/-/tools")), 403, "tools without the token");
+}
+
+#[test]
+fn the_archive_is_listed_replayed_and_erased_while_the_suite_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    let ask = |words: &[&str]| {
+        let output = tributary(&state).arg("archive").args(words).output().unwrap();
+        (output.status.success(), text(&output))
+    };
+    let (process, url) = serve(&state);
+    let sales = "{ sales { orders lines units gross { amount } } }";
+    let before = super_graph(&url, sales);
+    for (words, expected) in [
+        (&["list"][..], "orders"),
+        (&["replay", "--to", "popularity.sales", "--rate", "100000"], "to popularity.sales"),
+        (&["replay", "--to", "inventory.reservations", "--resume"], "Sent "),
+        (&["compact"], "hours written anew"),
+        (&["erase", "--domain", "customers", "--subject", "nobody"], "0 events erased"),
+    ] {
+        let (success, said) = ask(words);
+        assert!(success && said.contains(expected), "{words:?}: {said}");
+    }
+    for (words, expected) in [
+        (&["replay", "--to", "popularity.clicks"][..], "popularity.sales"),
+        (&["replay", "--to", "popularity.sales", "--type", "OrderShipped"], "OrderPlaced"),
+        (&["replay", "--to", "popularity.sales", "--from", "June"], "2011-01-04T10:30"),
+        (&["list", "--domain", "shipping"], "there are catalogue, customers"),
+        (&["list", "--from", "2011-01-04", "--to", "2011-01-04"], "the end is exclusive"),
+    ] {
+        let (success, said) = ask(words);
+        assert!(!success && said.contains(expected), "{words:?}: {said}");
+    }
+    assert_eq!(super_graph(&url, sales), before);
+    drop(process);
+
+    // With nothing at work the folder is opened; a damaged object is named, and fails the command.
+    let object = damaged_object(&state.join("archive/events/orders"));
+    let (success, said) = ask(&["replay", "--to", "popularity.sales"]);
+    assert!(!success, "{said}");
+    assert!(said.contains(object.file_name().unwrap().to_str().unwrap()) && said.contains("Sent "), "{said}");
+}
+
+fn super_graph(url: &str, query: &str) -> Value {
+    ask(url, query)["data"].take()
+}
+
+/// Cuts the first object below a folder in half.
+fn damaged_object(folder: &Path) -> PathBuf {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let first = entries.remove(0);
+    if first.is_dir() {
+        return damaged_object(&first);
+    }
+    let bytes = std::fs::read(&first).unwrap();
+    std::fs::write(&first, &bytes[..bytes.len() / 2]).unwrap();
+    first
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub const LARGEST_FIFO_BATCH: usize = 10;
 /// Where Lambda cuts a batch so that its payload stays under 6 MB.
 pub const LARGEST_PAYLOAD: usize = 6_000_000;
 
+/// The longest that a batch is gathered for while somebody waits for all work to be done.
+const HURRIED_WINDOW: Duration = Duration::from_millis(50);
+
 /// How long a poller rests after the store failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -48,7 +51,8 @@ pub struct MappingConfig {
     pub queue: String,
     /// Messages in a batch at most: 1 to [`LARGEST_BATCH`], for FIFO queues to [`LARGEST_FIFO_BATCH`].
     pub batch_size: usize,
-    /// How long a batch may wait to get full, from its first message on. Zero for FIFO queues.
+    /// How long a batch may wait to get full, from its first message on. Zero for FIFO queues. It is cut short where
+    /// somebody waits for all work to be done ([`Queues::idle`]).
     pub window: Duration,
     /// Batches in the hands of the handler at a time, at least 1.
     pub concurrency: usize,
@@ -215,6 +219,10 @@ async fn gather(mapping: &Mapping, stopped: &mut watch::Receiver<bool>) -> Resul
         }
         if got_some && window_ends.is_none() {
             window_ends = Some(tokio::time::Instant::now() + config.window);
+        }
+        if queues.is_awaited() {
+            let hurried = tokio::time::Instant::now() + HURRIED_WINDOW;
+            window_ends = window_ends.map(|ends| ends.min(hurried));
         }
         let due = queues.next_due(&config.queue)?;
         let sleep = async {

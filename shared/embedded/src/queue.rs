@@ -9,7 +9,7 @@ mod inner;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -207,6 +207,8 @@ struct Shared {
     inner: Mutex<Inner>,
     clock: Arc<dyn Clock>,
     activity: AtomicU64,
+    /// Who waits until there is nothing left to do.
+    awaited: AtomicUsize,
 }
 
 impl Queues {
@@ -230,6 +232,7 @@ impl Queues {
             inner: Mutex::new(inner),
             clock: settings.clock,
             activity: AtomicU64::new(0),
+            awaited: AtomicUsize::new(0),
         }))
     }
 
@@ -376,14 +379,20 @@ impl Queues {
     }
 
     /// Waits until no queue holds a message, but for dead-letter queues. Handlers in flight count, because their
-    /// messages are deleted after them.
+    /// messages are deleted after them. Meanwhile no batch is gathered for long.
     pub async fn idle(&self) {
+        let _awaited = Awaited::begin(self);
         let mut emptied = self.inner().emptied.subscribe();
         while !self.is_idle() {
             if emptied.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Whether somebody waits for [`idle`](Self::idle).
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::SeqCst) > 0
     }
 
     /// Rises with everything that happens: two equal numbers mean that nothing has in between.
@@ -399,6 +408,23 @@ impl Queues {
     /// The value kept under a name.
     pub fn get_meta(&self, key: &str) -> Result<Option<Vec<u8>>, QueueError> {
         self.inner().store.get_meta(key)
+    }
+}
+
+/// Somebody waits until there is nothing left to do.
+struct Awaited<'a>(&'a Queues);
+
+impl<'a> Awaited<'a> {
+    fn begin(queues: &'a Queues) -> Self {
+        queues.0.awaited.fetch_add(1, Ordering::SeqCst);
+        queues.wake();
+        Self(queues)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.0.awaited.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

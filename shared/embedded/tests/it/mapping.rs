@@ -189,6 +189,20 @@ async fn a_window_gathers_a_batch_until_it_is_full_or_the_window_ends() {
 }
 
 #[tokio::test]
+async fn a_window_ends_early_where_somebody_waits_for_all_work() {
+    let queues = queues();
+    let config = MappingConfig { window: Duration::from_mins(5), ..quick("q") };
+    let mapping = EventSourceMapping::start(queues.clone(), config, handler(|_| Value::Null)).expect("start");
+    for _ in 0..2 {
+        send(&queues, &["a", "b"]);
+        tokio::task::yield_now().await;
+        assert!(!queues.is_idle(), "the window is open");
+        tokio::time::timeout(Duration::from_mins(1), queues.idle()).await.expect("it is not waited out");
+    }
+    mapping.stop().await;
+}
+
+#[tokio::test]
 async fn stopping_waits_for_the_handler_and_takes_no_more() {
     let queues = queues();
     send(&queues, &["one"]);
