@@ -3,8 +3,10 @@
 
 use crate::archiving::replaying::{self, Outcome, Update};
 use crate::folder::Holder;
+use crate::publish;
+use crate::quarantine::{self, Change, Place, Selection};
 use crate::suite::Suite;
-use crate::{archiving, publish, quarantine};
+use crate::archiving;
 use anyhow::{Context as _, bail};
 use archive::Replayed;
 use axum::body::Body;
@@ -35,29 +37,66 @@ pub const MAX_REQUEST: usize = 256 * 1024 * 1024;
 pub enum Ask {
     /// Publishes messages.
     Publish(publish::Request),
-    /// Lists the quarantine.
-    List,
+    /// Lists a part of the quarantine.
+    List {
+        /// Which entries.
+        selection: Selection,
+        /// After this place.
+        after: Option<Place>,
+        /// At most so many.
+        limit: usize,
+    },
     /// Shows an entry.
     Show(String),
+    /// Edits an entry's message.
+    Edit {
+        /// The entry.
+        id: String,
+        /// How.
+        change: Change,
+        /// Whether it may be about something else then.
+        identity: bool,
+    },
     /// Delivers entries again.
     Redrive(Vec<String>),
     /// Something about the archive.
     Archive(archiving::Ask),
+    /// Tells what became of entries, each named by micrograph and id.
+    Outcomes(Vec<(String, String)>),
+    /// Removes entries for good.
+    Discard(Vec<String>),
 }
+
+/// The most entries of one answer.
+const MOST_LISTED: usize = 1_000;
 
 /// Answers, in this process.
 pub async fn answer(suite: &Suite, ask: Ask) -> anyhow::Result<Value> {
     Ok(match ask {
         Ask::Archive(ask) => archiving::answer(suite, ask).await?,
         Ask::Publish(request) => serde_json::to_value(publish::run(suite, &request).await?)?,
-        Ask::List => serde_json::to_value(quarantine::list(suite).await?)?,
+        Ask::List { selection, after, limit } => {
+            let limit = limit.clamp(1, MOST_LISTED);
+            serde_json::to_value(quarantine::list(suite, &selection, after, limit).await?)?
+        }
         Ask::Show(id) => serde_json::to_value(quarantine::show(suite, &id).await?)?,
+        Ask::Edit { id, change, identity } => {
+            serde_json::to_value(quarantine::amend(suite, &id, &change, identity).await?)?
+        }
         Ask::Redrive(ids) => {
             let mut driven = Vec::with_capacity(ids.len());
             for id in ids {
                 driven.push(quarantine::redrive(suite, &id).await?);
             }
             serde_json::to_value(driven)?
+        }
+        Ask::Outcomes(driven) => serde_json::to_value(quarantine::outcomes(suite, &driven).await?)?,
+        Ask::Discard(ids) => {
+            let mut gone = Vec::with_capacity(ids.len());
+            for id in ids {
+                gone.push(quarantine::discard(suite, &id).await?);
+            }
+            serde_json::to_value(gone)?
         }
     })
 }

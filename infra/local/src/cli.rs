@@ -1,11 +1,12 @@
 //! The command line.
 
 mod archive;
+mod quarantine;
+mod tools;
 
 use crate::admin::{self, Ask};
-use crate::folder::{DEFAULT, Folder, FolderError, Holder};
+use crate::folder::{DEFAULT, Folder, Holder};
 use crate::publish;
-use crate::quarantine::{Listed, Shown};
 use crate::server::{self, Server};
 use crate::suite::{CommandRef, Settings, Suite};
 use crate::{importing, sample, shop};
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tools::Tools;
 
 /// What `tributary --help` says of the whole.
 const ABOUT: &str = "A gift retailer's supergraph on one machine: micrographs, their projections, the bus between them, \
@@ -91,10 +93,10 @@ enum Command {
         #[arg(long)]
         unchecked: bool,
     },
-    /// See what could not be applied, and deliver it again
+    /// See what could not be applied, edit it, deliver it again or discard it
     Quarantine {
         #[command(subcommand)]
-        action: Quarantine,
+        action: quarantine::Action,
     },
     /// See what the archive of all events holds, replay from it, erase from it
     Archive {
@@ -108,26 +110,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Quarantine {
-    /// List the entries
-    List,
-    /// Show an entry and its message
-    Show {
-        /// The entry's id, or how it starts
-        id: String,
-    },
-    /// Deliver messages again; what still can't be applied comes back
-    Redrive {
-        /// The entries' ids, or how they start
-        #[arg(required_unless_present = "all")]
-        ids: Vec<String>,
-        /// All entries, the importer's rows aside
-        #[arg(long)]
-        all: bool,
-    },
-}
-
 /// Runs what the command line says.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { options, command } = cli;
@@ -136,13 +118,20 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Import { file, serve }) => import(&options, &file, serve).await,
         Some(Command::Publish { file, unchecked }) => {
             let text = read(&file)?;
-            let published = tool(&options, Ask::Publish(publish::Request { text, unchecked })).await?;
-            let published: publish::Published = serde_json::from_value(published)?;
+            let tools = Tools::open(&options).await?;
+            let asked = tools.ask(Ask::Publish(publish::Request { text, unchecked })).await;
+            tools.close(asked.is_ok()).await?;
+            let published: publish::Published = asked?;
             println!("Published {} events and {} commands.", published.events, published.commands);
             Ok(())
         }
-        Some(Command::Quarantine { action }) => quarantine(&options, action).await,
         Some(Command::Archive { action }) => archive::run(&options, action).await,
+        Some(Command::Quarantine { action }) => {
+            let tools = Tools::open(&options).await?;
+            let done = quarantine::run(&tools, action).await;
+            tools.close(done.is_ok()).await?;
+            done
+        }
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }
@@ -300,58 +289,6 @@ async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<(
         wait(&stop).await;
     }
     running.stop().await
-}
-
-async fn quarantine(options: &Options, action: Quarantine) -> anyhow::Result<()> {
-    match action {
-        Quarantine::List => {
-            let all: Vec<Listed> = serde_json::from_value(tool(options, Ask::List).await?)?;
-            if all.is_empty() {
-                println!("The quarantine is empty.");
-                return Ok(());
-            }
-            println!("{:<14}{:<26}{:<18}{:>6}  what", "id", "consumer", "reason", "times");
-            for Listed { micrograph, entry } in all {
-                let consumer = format!("{micrograph}.{}", entry.consumer);
-                let id: String = entry.id.chars().take(12).collect();
-                println!("{id:<14}{consumer:<26}{:<18}{:>6}  {}", entry.reason, entry.count, entry.detail);
-            }
-        }
-        Quarantine::Show { id } => {
-            let shown: Shown = serde_json::from_value(tool(options, Ask::Show(id)).await?)?;
-            println!("{}\n", serde_json::to_string_pretty(&shown.listed)?);
-            println!("{}", shown.raw);
-        }
-        Quarantine::Redrive { ids, all } => {
-            let ids = if all {
-                let listed: Vec<Listed> = serde_json::from_value(tool(options, Ask::List).await?)?;
-                let rows = |it: &Listed| it.entry.consumer == crate::quarantine::IMPORT;
-                listed.into_iter().filter(|it| !rows(it)).map(|it| it.entry.id).collect()
-            } else {
-                ids
-            };
-            let driven: Vec<Listed> = serde_json::from_value(tool(options, Ask::Redrive(ids)).await?)?;
-            println!("Delivered {} messages again; what still can't be applied comes back.", driven.len());
-        }
-    }
-    Ok(())
-}
-
-/// Asks the process that has the state, or opens the state for as long as the answer takes.
-async fn tool(options: &Options, ask: Ask) -> anyhow::Result<Value> {
-    let Some(path) = options.folder(false) else { bail!("there is no state to look at with --in-memory") };
-    let folder = match Folder::take(&path) {
-        Ok(folder) => folder,
-        Err(FolderError::InUse { holder: Some(holder), .. }) => return admin::ask(&holder, &ask).await,
-        Err(error) => return Err(error.into()),
-    };
-    let suite = Suite::start(Some(&folder), options.settings()).await?;
-    let answer = admin::answer(&suite, ask).await;
-    if answer.is_ok() {
-        suite.drained().await?;
-    }
-    suite.stop().await;
-    answer
 }
 
 fn manifest(micrograph: Option<&str>) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `tributary import`: from a file to the micrographs' queues, with back-pressure, a checkpoint and a summary.
 
 use crate::import::{Emit, Importer, Item, Rejected, Summary};
-use crate::quarantine::{self, IMPORT};
+use crate::quarantine::{self, IMPORT, Listed, Selection};
 use crate::suite::{CommandRef, Suite};
 use crate::tally::Work;
 use anyhow::Context as _;
@@ -60,11 +60,16 @@ pub async fn run(suite: &Suite, path: &Path, stop: &watch::Receiver<bool>) -> an
         feed.checkpoint.clear()?;
     }
     let mut quarantined = BTreeMap::new();
-    for listed in quarantine::list(suite).await? {
-        let entry = listed.entry;
-        *quarantined
-            .entry((format!("{}.{}", listed.micrograph, entry.consumer), entry.reason))
-            .or_default() += 1;
+    let mut after = None;
+    loop {
+        let listing = quarantine::list(suite, &Selection::default(), after, 1_000).await?;
+        for Listed { micrograph, entry } in listing.entries {
+            *quarantined.entry((format!("{micrograph}.{}", entry.consumer), entry.reason)).or_default() += 1;
+        }
+        after = listing.next;
+        if after.is_none() {
+            break;
+        }
     }
     Ok(Imported {
         complete: drained,
@@ -143,7 +148,8 @@ impl Feed<'_> {
         let detail = format!("line {}: {}", rejected.line, rejected.reason);
         let envelope = format!("{}\n{}", rejected.line, rejected.raw);
         let (consumer, reason) = (IMPORT, Reason::Malformed);
-        let row = Quarantined { consumer, reason, detail, raw: &rejected.raw, envelope: &envelope };
+        let row =
+            Quarantined { consumer, reason, detail, raw: &rejected.raw, envelope: &envelope, redrive: None };
         Ok(app.quarantine().keep(&row).await?)
     }
 

@@ -12,6 +12,7 @@ use gateway::transport::InProcess;
 use micrograph::{App, Environment};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -146,8 +147,14 @@ impl Suite {
     /// Waits until there is nothing left to do.
     pub async fn drained(&self) -> anyhow::Result<()> {
         let databases: Vec<DynamoDb> = self.databases.values().cloned().collect();
-        embedded::idle(&self.queues, &databases).await?;
-        Ok(())
+        loop {
+            embedded::idle(&self.queues, &databases).await?;
+            if self.dead_letters().is_empty() {
+                return Ok(());
+            }
+            // They are on their way into the quarantine.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Messages that wait in queues, dead letters aside.

@@ -38,11 +38,9 @@ pub fn declare(suite: &Suite, topics: &Topics) -> anyhow::Result<()> {
     let manifests: Vec<_> = suite.apps.values().map(|app| app.manifest()).collect();
     for manifest in &manifests {
         for queue in &manifest.queues {
-            suite.queues.create(QueueConfig::new(&queue.dead_letter_queue))?;
-            let config = QueueConfig {
-                visibility: Duration::from_secs(queue.visibility_timeout_seconds.into()),
-                ..QueueConfig::new(&queue.name)
-            };
+            let visibility = Duration::from_secs(queue.visibility_timeout_seconds.into());
+            suite.queues.create(QueueConfig { visibility, ..QueueConfig::new(&queue.dead_letter_queue) })?;
+            let config = QueueConfig { visibility, ..QueueConfig::new(&queue.name) };
             suite.queues.create(config.redrive_to(&queue.dead_letter_queue, queue.max_receive_count))?;
         }
         for topic in &manifest.topics {
@@ -91,6 +89,17 @@ pub fn start(
                     };
                     let handler = handler(app, &function, &suite.tally);
                     mappings.push(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
+                }
+                Trigger::Queues { queues, batch_size } => {
+                    for queue in queues {
+                        let config = MappingConfig {
+                            batch_size: *batch_size as usize,
+                            timeout: Duration::from_secs(function.timeout_seconds.into()),
+                            ..MappingConfig::new(queue)
+                        };
+                        let handler = handler(app, &function, &suite.tally);
+                        mappings.push(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
+                    }
                 }
                 Trigger::Stream { table, batch_size } => {
                     let table = app.environment().table(table);

@@ -3,13 +3,13 @@
 use crate::commands::Commands;
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Queue};
 use crate::publisher::Publisher;
 use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
 use projection::dynamodb::{CreateTableError, DynamoStore, create_table};
-use projection::quarantine::DynamoQuarantine;
+use projection::quarantine::{DynamoQuarantine, dead_letters};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -73,7 +73,7 @@ impl App {
         Manifest::of(&self.micrograph)
     }
 
-    /// Handles an invocation, by the handler's name: `consumer.<projection>`, `commands` or `outbox`.
+    /// Handles an invocation, by the handler's name: `consumer.<projection>`, `commands`, `outbox` or `dead-letters`.
     pub async fn invoke(
         &self,
         handler: &str,
@@ -89,6 +89,11 @@ impl App {
             "commands" if !self.micrograph.decides.is_empty() => {
                 Ok(self.commands().handle(payload, deadline).await?)
             }
+            "dead-letters" if !self.manifest().queues.is_empty() => {
+                let queues = self.manifest().queues;
+                let consumer = |name: &str| self.gave_up(&queues, name);
+                Ok(dead_letters::drain(&self.quarantine(), payload, consumer).await?)
+            }
             "outbox" if !self.micrograph.owns.is_empty() => Ok(self.publisher().handle(payload).await?),
             _ => Err(InvokeError::UnknownHandler {
                 micrograph: self.name(),
@@ -96,6 +101,15 @@ impl App {
                 known: self.manifest().functions.into_iter().map(|function| function.handler).collect(),
             }),
         }
+    }
+
+    /// Who gave up the messages of a dead-letter queue, and after how many deliveries; its name may have a prefix.
+    fn gave_up(&self, queues: &[Queue], name: &str) -> (String, Option<u32>) {
+        let of_queue = queues.iter().filter(|queue| name.ends_with(&queue.dead_letter_queue));
+        let Some(queue) = of_queue.max_by_key(|queue| queue.dead_letter_queue.len()) else {
+            return (if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }, None);
+        };
+        (queue.consumer.clone(), Some(queue.max_receive_count))
     }
 
     /// The consumer of a projection.

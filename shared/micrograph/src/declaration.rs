@@ -116,6 +116,6 @@ impl Micrograph {
 
     /// The table of its quarantine, before any prefix of the deployment.
     pub(crate) fn quarantine_table(&self) -> Table {
-        Table { ttl: None, ..Table::new(format!("{}-quarantine", self.name)) }
+        projection::quarantine::table(format!("{}-quarantine", self.name))
     }
 }

@@ -4,6 +4,7 @@
 use crate::declaration::{Micrograph, Published, Subscription};
 use contracts::event;
 use projection::Table;
+use projection::quarantine::COMMANDS;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -49,8 +50,10 @@ pub struct Queue {
     pub retention_seconds: u32,
     /// How often a message is received before it goes to the dead-letter queue.
     pub max_receive_count: u32,
-    /// The name of its dead-letter queue.
+    /// The name of its dead-letter queue, of the same kind, visibility and retention; it is drained into the quarantine.
     pub dead_letter_queue: String,
+    /// Under which name what it carries stands in the quarantine.
+    pub consumer: String,
 }
 
 /// An SNS topic.
@@ -132,6 +135,14 @@ pub enum Trigger {
         /// How many invocations run at once.
         maximum_concurrency: u32,
     },
+    /// Event source mappings of several queues, each with partial batch response and no window.
+    #[serde(rename_all = "camelCase")]
+    Queues {
+        /// The queues.
+        queues: Vec<String>,
+        /// The most messages in a batch.
+        batch_size: u32,
+    },
     /// An event source mapping of a table's stream, with partial batch response.
     #[serde(rename_all = "camelCase")]
     Stream {
@@ -169,6 +180,16 @@ impl Manifest {
         for subscription in &micrograph.consumes {
             manifest.projected(micrograph, subscription);
         }
+        if !manifest.queues.is_empty() {
+            let queues = manifest.queues.iter().map(|queue| queue.dead_letter_queue.clone()).collect();
+            manifest.functions.push(Function {
+                handler: "dead-letters".to_owned(),
+                trigger: Trigger::Queues { queues, batch_size: 10 },
+                reads: vec![micrograph.quarantine_table().name],
+                writes: vec![micrograph.quarantine_table().name],
+                ..Function::new()
+            });
+        }
         if micrograph.serves.is_some() {
             let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
             let projected = micrograph.projections().map(|it| it.table(micrograph.name).name);
@@ -187,7 +208,7 @@ impl Manifest {
     fn owned(&mut self, micrograph: &Micrograph) {
         let owned: Vec<Table> = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it)).collect();
         if !micrograph.decides.is_empty() {
-            let queue = Queue::new(&format!("{}-commands", micrograph.name), true);
+            let queue = Queue::new(micrograph.name, COMMANDS, true);
             let names: Vec<String> = owned.iter().map(|table| table.name.clone()).collect();
             self.functions.push(Function {
                 handler: "commands".to_owned(),
@@ -197,7 +218,7 @@ impl Manifest {
                     window_seconds: 0,
                     maximum_concurrency: 10,
                 },
-                reads: names.clone(),
+                reads: [names.clone(), vec![micrograph.quarantine_table().name]].concat(),
                 writes: [names, vec![micrograph.quarantine_table().name]].concat(),
                 ..Function::new()
             });
@@ -222,7 +243,7 @@ impl Manifest {
     fn projected(&mut self, micrograph: &Micrograph, subscription: &Subscription) {
         let Subscription { projection, topic } = subscription;
         let table = projection.table(micrograph.name);
-        let queue = Queue::new(&format!("{}-{}", micrograph.name, projection.name()), false);
+        let queue = Queue::new(micrograph.name, projection.name(), false);
         let sources: BTreeSet<String> =
             projection.consumes().map(|(domain, _)| event::source(domain)).collect();
         let names: BTreeSet<&str> = projection.consumes().map(|(_, name)| name).collect();
@@ -247,7 +268,7 @@ impl Manifest {
                 window_seconds: WINDOW,
                 maximum_concurrency: 2,
             },
-            reads: vec![table.name.clone()],
+            reads: vec![table.name.clone(), micrograph.quarantine_table().name],
             writes: vec![table.name.clone(), micrograph.quarantine_table().name],
             ..Function::new()
         });
@@ -270,8 +291,8 @@ fn consumed(micrograph: &Micrograph) -> Vec<String> {
 }
 
 impl Queue {
-    fn new(name: &str, fifo: bool) -> Self {
-        let suffix = if fifo { ".fifo" } else { "" };
+    fn new(micrograph: &str, consumer: &str, fifo: bool) -> Self {
+        let (name, suffix) = (format!("{micrograph}-{consumer}"), if fifo { ".fifo" } else { "" });
         Self {
             dead_letter_queue: format!("{name}-dead-letters{suffix}"),
             name: format!("{name}{suffix}"),
@@ -279,6 +300,7 @@ impl Queue {
             visibility_timeout_seconds: 6 * TIMEOUT + WINDOW,
             retention_seconds: FOURTEEN_DAYS,
             max_receive_count: 5,
+            consumer: consumer.to_owned(),
         }
     }
 }

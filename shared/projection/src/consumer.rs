@@ -140,7 +140,8 @@ impl Consumer {
         }
         let span = telemetry::span::consumer(&self.micrograph, self.projection.name(), messages.len(), links);
         let units = self.write_all(joins, deadline, &mut fates).instrument(span.clone()).await;
-        self.keep(messages, &mut fates).instrument(span).await;
+        self.keep(messages, &mut fates).instrument(span.clone()).await;
+        self.release(messages, &mut fates).instrument(span).await;
         self.report(messages, &fates, units, &ages)
     }
 
@@ -301,10 +302,28 @@ impl Consumer {
             let (reason, detail) = (*reason, json::bounded(detail.clone()));
             let consumer = self.projection.name();
             tracing::warn!(consumer, ?reason, detail, message_id = %message.id, "a message is quarantined");
-            let kept = Quarantined { consumer, reason, detail, raw: &message.body, envelope: &envelope };
+            let redrive = message.redrive.as_deref();
+            let kept =
+                Quarantined { consumer, reason, detail, raw: &message.body, envelope: &envelope, redrive };
             if let Err(error) = self.quarantine.keep(&kept).await {
                 let error = telemetry::error_chain(&error);
                 tracing::error!(error, message_id = %message.id, "the quarantine failed; the message comes again");
+                *fate = Fate::Failed;
+            }
+        }
+    }
+
+    /// Lets go of the entries whose messages were redriven and are applied now; where that fails, the message is to
+    /// come again.
+    async fn release(&self, messages: &[Message<'_>], fates: &mut [Fate]) {
+        for (message, fate) in messages.iter().zip(fates) {
+            let Some(redrive) = message.redrive.as_deref() else { continue };
+            if !matches!(fate, Fate::Applied | Fate::Duplicate | Fate::Stale) {
+                continue;
+            }
+            if let Err(error) = self.quarantine.applied(redrive).await {
+                let error = telemetry::error_chain(&error);
+                tracing::error!(error, message_id = %message.id, "a redriven message is applied, its entry not removed; it comes again");
                 *fate = Fate::Failed;
             }
         }

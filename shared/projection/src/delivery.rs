@@ -11,6 +11,9 @@ use std::borrow::Cow;
 /// The attribute of an item in which its last events stand, each as the JSON text of its envelope.
 pub const OUTBOX: &str = "events";
 
+/// The message attribute that says which entry of the quarantine a message was redriven from.
+pub const REDRIVE: &str = "redrive";
+
 /// A payload, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery<'a> {
@@ -29,6 +32,16 @@ pub struct Message<'a> {
     pub body: Cow<'a, str>,
     /// What is wrong with the record itself.
     pub malformed: Option<String>,
+    /// The entry of the quarantine that it was redriven from, as its attribute [`REDRIVE`] says.
+    pub redrive: Option<Cow<'a, str>>,
+    /// The queue that it came from.
+    pub queue: Option<Cow<'a, str>>,
+}
+
+impl<'a> Message<'a> {
+    fn new(id: Cow<'a, str>, body: Cow<'a, str>) -> Self {
+        Self { id, body, malformed: None, redrive: None, queue: None }
+    }
 }
 
 /// The payload is not JSON, or no JSON object.
@@ -54,6 +67,23 @@ struct Record<'a> {
     sns: Option<Sns<'a>>,
     #[serde(borrow, default)]
     dynamodb: Option<Change<'a>>,
+    #[serde(rename = "messageAttributes", borrow, default)]
+    attributes: Option<&'a RawValue>,
+    #[serde(rename = "eventSourceARN", borrow, default)]
+    source_arn: Option<Cow<'a, str>>,
+}
+
+/// The one message attribute that is read; others may be anything.
+#[derive(Deserialize)]
+struct Attributes<'a> {
+    #[serde(borrow, default)]
+    redrive: Option<Attribute<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Attribute<'a> {
+    #[serde(rename = "stringValue", borrow)]
+    text: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +125,7 @@ pub fn take_apart(payload: &[u8]) -> Result<Delivery<'_>, NotJson> {
     let parsed: Payload<'_> = serde_json::from_slice(payload).map_err(NotJson)?;
     let Some(records) = parsed.records else {
         let body = String::from_utf8_lossy(payload);
-        let message = Message { id: Cow::Borrowed(""), body, malformed: None };
+        let message = Message::new(Cow::Borrowed(""), body);
         return Ok(Delivery { partial: false, messages: vec![message] });
     };
     let mut delivery = Delivery { partial: true, messages: Vec::with_capacity(records.len()) };
@@ -108,9 +138,8 @@ pub fn take_apart(payload: &[u8]) -> Result<Delivery<'_>, NotJson> {
 impl<'a> Delivery<'a> {
     fn take(&mut self, raw: &'a str) {
         let broken = |id: Option<Cow<'a, str>>, why: String| Message {
-            id: id.unwrap_or_default(),
-            body: Cow::Borrowed(raw),
             malformed: Some(why),
+            ..Message::new(id.unwrap_or_default(), Cow::Borrowed(raw))
         };
         let record = match serde_json::from_str::<Record<'_>>(raw) {
             Ok(record) => record,
@@ -125,15 +154,22 @@ impl<'a> Delivery<'a> {
                 let events = change.new_image.and_then(|image| image.events).map(|list| list.items);
                 for event in events.unwrap_or_default() {
                     let id = change.sequence_number.clone();
-                    self.messages.push(Message { id, body: event.text, malformed: None });
+                    self.messages.push(Message::new(id, event.text));
                 }
             }
             Record { sns: Some(sns), .. } => {
                 self.partial = false;
-                self.messages.push(Message { id: sns.message_id, body: sns.message, malformed: None });
+                self.messages.push(Message::new(sns.message_id, sns.message));
             }
-            Record { message_id: Some(id), body: Some(body), .. } => {
-                self.messages.push(Message { id, body, malformed: None });
+            Record { message_id: Some(id), body: Some(body), attributes, source_arn, .. } => {
+                let redrive =
+                    attributes.and_then(|it| serde_json::from_str::<Attributes<'_>>(it.get()).ok()?.redrive);
+                let queue = source_arn.map(|arn| match arn {
+                    Cow::Borrowed(arn) => Cow::Borrowed(queue_in(arn)),
+                    Cow::Owned(arn) => Cow::Owned(queue_in(&arn).to_owned()),
+                });
+                let redrive = redrive.map(|attribute| attribute.text);
+                self.messages.push(Message { redrive, queue, ..Message::new(id, body) });
             }
             Record { message_id, source, .. } => {
                 let why = format!(
@@ -144,6 +180,10 @@ impl<'a> Delivery<'a> {
             }
         }
     }
+}
+
+fn queue_in(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
 }
 
 fn name_of(raw: &str) -> Option<Cow<'_, str>> {

@@ -1,16 +1,21 @@
-//! Where messages go that can't be applied: kept whole, with the reason, then acknowledged.
+//! Where messages go that can't be applied: kept whole, with the reason, then acknowledged; looked at, edited,
+//! delivered again, and gone only once they were applied or somebody discarded them.
 
+pub mod dead_letters;
+pub mod edit;
+
+mod dynamodb;
+
+pub use dynamodb::{DynamoQuarantine, LARGEST, table};
+
+use crate::json;
 use crate::store::StoreError;
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::digest;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-
-use crate::dynamodb::failure;
+use serde_json::value::RawValue;
+use std::fmt;
+use std::str::FromStr;
 
 /// Why a message can't be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,7 +30,24 @@ pub enum Reason {
     HandlerRejected,
     /// The same version of the aggregate came with other content.
     VersionFork,
+    /// It failed for now so often that its queue gave it up.
+    Exhausted,
 }
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::UnknownMajor,
+        Self::SchemaViolation,
+        Self::HandlerRejected,
+        Self::VersionFork,
+        Self::Exhausted,
+    ];
+}
+
+/// The name under which commands stand in the quarantine.
+pub const COMMANDS: &str = "commands";
 
 /// A message to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +62,8 @@ pub struct Quarantined<'a> {
     pub raw: &'a str,
     /// The envelope in it, the same for every delivery of the message; the body where there is none.
     pub envelope: &'a str,
+    /// What the delivery says of the entry that it was redriven from.
+    pub redrive: Option<&'a str>,
 }
 
 impl Quarantined<'_> {
@@ -54,10 +78,16 @@ impl Quarantined<'_> {
 pub trait Quarantine: Send + Sync {
     /// Keeps a message. It may be acknowledged only after this succeeded.
     async fn keep(&self, message: &Quarantined<'_>) -> Result<(), StoreError>;
+
+    /// A message that was redriven is applied now: the entry that it came from, by [`Redrive`]'s text, may go. It may
+    /// be acknowledged only after this succeeded. A quarantine that redrives nothing has nothing to do.
+    async fn applied(&self, _redrive: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A message that is kept, as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Names it.
@@ -78,161 +108,162 @@ pub struct Entry {
     pub build: String,
     /// Its size in bytes.
     pub bytes: usize,
+    /// What its envelope says, where it could be read.
+    #[serde(flatten)]
+    pub about: About,
+    /// How often it was edited; the last edit is what a redrive delivers.
+    #[serde(default)]
+    pub edits: u64,
+    /// When it was edited last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<String>,
+    /// The entry whose edit this message is, where it came from a redrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit_of: Option<String>,
+    /// Since when it is under way again; none where it isn't, or came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redriven_at: Option<String>,
 }
 
-/// A quarantine in a DynamoDB table: an item for each message, its bytes in as many parts as its size asks for.
-#[derive(Clone, Debug)]
-pub struct DynamoQuarantine {
-    client: Client,
-    table: String,
-    build: String,
-    clock: fn() -> Timestamp,
+impl Entry {
+    /// What a delivery of it says, as it is now.
+    pub fn redrive(&self) -> Redrive {
+        Redrive { id: self.id.clone(), edit: self.edits }
+    }
 }
 
-/// The bytes of a message that one item holds; DynamoDB's limit is 400 KB an item.
-const PART: usize = 350 * 1024;
+/// What an envelope says of itself, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// The domain of the event or command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Its name.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The aggregate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The event's id, or the command's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+}
 
-const ENTRY: &str = "entry";
-
-impl DynamoQuarantine {
-    /// A quarantine in a table, written by a build.
-    pub fn new(
-        client: Client,
-        table: impl Into<String>,
-        build: impl Into<String>,
-        clock: fn() -> Timestamp,
-    ) -> Self {
-        Self { client, table: table.into(), build: build.into(), clock }
-    }
-
-    /// All entries, by the time that they came first.
-    pub async fn list(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = Vec::new();
-        let mut after = None;
-        loop {
-            let request = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .filter_expression("sk = :entry")
-                .expression_attribute_values(":entry", AttributeValue::S(ENTRY.to_owned()))
-                .set_exclusive_start_key(after);
-            let page = request.send().await.map_err(|error| failure("Scan", &self.table, error))?;
-            entries.extend(page.items().iter().map(entry));
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                break;
-            }
+impl About {
+    /// Reads what can be read; values that are too long are cut.
+    pub fn of(envelope: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Names<'a> {
+            #[serde(borrow, default)]
+            domain: Option<&'a RawValue>,
+            #[serde(borrow, default, rename = "type")]
+            name: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            subject: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            id: Option<&'a RawValue>,
         }
-        entries.sort_by(|a, b| (&a.first_seen, &a.id).cmp(&(&b.first_seen, &b.id)));
-        Ok(entries)
-    }
-
-    /// An entry and the bytes as they were delivered, or none of that id.
-    pub async fn show(&self, id: &str) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
-        let mut found = None;
-        let mut parts = Vec::new();
-        for item in self.items(id).await? {
-            match item.get("raw").and_then(|it| it.as_b().ok()) {
-                Some(part) => parts.push((text(&item, "sk"), part.clone().into_inner())),
-                None => found = Some(entry(&item)),
-            }
-        }
-        parts.sort();
-        Ok(found.map(|entry| {
-            // A delivery with more around the envelope may have left parts beyond the end of the last one.
-            let raw = parts.into_iter().flat_map(|(_, bytes)| bytes).take(entry.bytes).collect();
-            (entry, raw)
-        }))
-    }
-
-    /// Removes an entry: only after its message was delivered again.
-    pub async fn remove(&self, id: &str) -> Result<(), StoreError> {
-        for item in self.items(id).await? {
-            let request = self.client.delete_item().table_name(&self.table);
-            let key = [("pk", &item["pk"]), ("sk", &item["sk"])];
-            let request =
-                request.set_key(Some(key.map(|(name, value)| (name.to_owned(), value.clone())).into()));
-            request.send().await.map_err(|error| failure("DeleteItem", &self.table, error))?;
-        }
-        Ok(())
-    }
-
-    async fn items(&self, id: &str) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
-        let mut items = Vec::new();
-        let mut after = None;
-        loop {
-            let request = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .key_condition_expression("pk = :id")
-                .expression_attribute_values(":id", AttributeValue::S(id.to_owned()))
-                .set_exclusive_start_key(after);
-            let page = request.send().await.map_err(|error| failure("Query", &self.table, error))?;
-            items.extend(page.items.unwrap_or_default());
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                return Ok(items);
-            }
+        let Ok(names) = serde_json::from_str::<Names<'_>>(envelope) else { return Self::default() };
+        let text = |value: Option<&RawValue>| {
+            let text: String = serde_json::from_str(value?.get()).ok()?;
+            (!text.is_empty()).then(|| json::bounded(text))
+        };
+        Self {
+            domain: text(names.domain),
+            name: text(names.name),
+            subject: text(names.subject),
+            event_id: text(names.id),
         }
     }
 }
 
-#[async_trait]
-impl Quarantine for DynamoQuarantine {
-    async fn keep(&self, message: &Quarantined<'_>) -> Result<(), StoreError> {
-        let id = message.id();
-        for (number, part) in message.raw.as_bytes().chunks(PART).enumerate() {
-            let request = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .item("pk", AttributeValue::S(id.clone()))
-                .item("sk", AttributeValue::S(format!("raw#{number:04}")))
-                .item("raw", AttributeValue::B(Blob::new(part)));
-            request.send().await.map_err(|error| failure("PutItem", &self.table, error))?;
-        }
-        let now = (self.clock)().to_string();
-        let request = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(id))
-            .key("sk", AttributeValue::S(ENTRY.to_owned()))
-            .update_expression(
-                "SET consumer = :consumer, reason = :reason, detail = :detail, build = :build, size_bytes = :bytes, \
-                 first_seen = if_not_exists(first_seen, :now), last_seen = :now ADD times :one",
-            )
-            .expression_attribute_values(":consumer", AttributeValue::S(message.consumer.to_owned()))
-            .expression_attribute_values(":reason", AttributeValue::S(format!("{:?}", message.reason)))
-            .expression_attribute_values(":detail", AttributeValue::S(message.detail.clone()))
-            .expression_attribute_values(":build", AttributeValue::S(self.build.clone()))
-            .expression_attribute_values(":bytes", AttributeValue::N(message.raw.len().to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(now))
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        request.send().await.map_err(|error| failure("UpdateItem", &self.table, error))?;
-        Ok(())
+/// Which entries are meant; all of what is given must be so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Who could not apply it.
+    pub consumer: Option<String>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The aggregate.
+    pub subject: Option<String>,
+    /// The name of the event or command.
+    pub name: Option<String>,
+}
+
+/// A part of the quarantine, by the time that entries came first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins, if there may be more.
+    pub next: Option<Cursor>,
+}
+
+/// A place in the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    pub(crate) id: String,
+    pub(crate) first_seen: String,
+}
+
+/// An entry with what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The entry.
+    pub entry: Entry,
+    /// The message as it was delivered.
+    pub raw: Vec<u8>,
+    /// The message as it was edited last.
+    pub edited: Option<String>,
+}
+
+impl Held {
+    /// What a redrive delivers: the edited message, or else the one that came.
+    pub fn body(&self) -> String {
+        self.edited.clone().unwrap_or_else(|| String::from_utf8_lossy(&self.raw).into_owned())
     }
 }
 
-fn entry(item: &HashMap<String, AttributeValue>) -> Entry {
-    let count = |name: &str| item.get(name).and_then(|it| it.as_n().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    Entry {
-        id: text(item, "pk"),
-        consumer: text(item, "consumer"),
-        reason: text(item, "reason"),
-        detail: text(item, "detail"),
-        count: count("times"),
-        first_seen: text(item, "first_seen"),
-        last_seen: text(item, "last_seen"),
-        build: text(item, "build"),
-        bytes: usize::try_from(count("size_bytes")).unwrap_or(usize::MAX),
+/// How the quarantine stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// How many entries there are.
+    pub entries: u64,
+    /// When the oldest of them came first.
+    pub oldest: Option<String>,
+}
+
+/// What travels with a redriven message, as text in a message attribute: the entry that it came from, and which edit
+/// of it. Once it is applied, that entry goes, unless it was edited since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// The entry.
+    pub id: String,
+    /// The number of its edit; 0 for the message as it came.
+    pub edit: u64,
+}
+
+impl fmt::Display for Redrive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.id, self.edit)
     }
 }
 
-fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
-    item.get(name).and_then(|it| it.as_s().ok()).cloned().unwrap_or_default()
+/// The text names no entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a redrive names an entry and the number of its edit, as `ID.0`")]
+pub struct NotARedrive;
+
+impl FromStr for Redrive {
+    type Err = NotARedrive;
+
+    fn from_str(text: &str) -> Result<Self, NotARedrive> {
+        let (id, edit) = text.rsplit_once('.').ok_or(NotARedrive)?;
+        let hex = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let edit = edit.parse().ok().filter(|_| hex).ok_or(NotARedrive)?;
+        Ok(Self { id: id.to_owned(), edit })
+    }
 }

@@ -18,6 +18,8 @@ pub enum Unit {
     Count,
     /// Thousandths of a second.
     Milliseconds,
+    /// Seconds.
+    Seconds,
     /// Bytes.
     Bytes,
     /// No unit.
@@ -55,6 +57,9 @@ metrics! {
     STALE = "Stale", Count, "Events older than what the projection held; acknowledged.";
     DUPLICATE = "Duplicate", Count, "Events the projection had already applied; acknowledged.";
     QUARANTINED = "Quarantined", Count, "Messages that can never be applied, kept with their reason; acknowledged.";
+    QUARANTINE_DISCARDED = "QuarantineDiscarded", Count, "Quarantined messages that somebody discarded.";
+    QUARANTINE_ENTRIES = "QuarantineEntries", Count, "Messages that stand in a quarantine.";
+    QUARANTINE_AGE = "QuarantineAge", Seconds, "How long the oldest message has stood in a quarantine.";
     IGNORED = "Ignored", Count, "Events no handler subscribes to; acknowledged.";
     FAILED = "Failed", Count, "Messages given back to be delivered again.";
     WRITE_UNITS = "WriteUnits", Count, "DynamoDB write capacity units a batch consumed.";

@@ -8,7 +8,7 @@ use embedded::dynamodb::DynamoDb;
 use jiff::Timestamp;
 use micrograph::{App, Environment, Micrograph};
 use projection::delivery::take_apart;
-use projection::quarantine::Entry;
+use projection::quarantine::{Entry, Filter};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -112,9 +112,9 @@ impl Fixture {
         Ok(answer["data"]["_entities"].take())
     }
 
-    /// What is in the quarantine.
+    /// What is in the quarantine; the first thousand entries.
     pub async fn quarantined(&self) -> anyhow::Result<Vec<Entry>> {
-        Ok(self.app.quarantine().list().await?)
+        Ok(self.app.quarantine().list(&Filter::default(), None, 1_000).await?.entries)
     }
 }
 

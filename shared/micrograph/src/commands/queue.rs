@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use projection::consumer::{ConsumeError, DEADLINE_MARGIN};
 use projection::delivery::{self, Message};
 use projection::json;
-use projection::quarantine::{Quarantined, Reason};
+use projection::quarantine::{COMMANDS, Quarantined, Reason};
 use projection::store::StoreError;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -18,9 +18,6 @@ use tokio::time::Instant;
 
 /// How many aggregates are written at once.
 const CONCURRENT_AGGREGATES: usize = 16;
-
-/// The name under which commands stand in the quarantine.
-const CONSUMER: &str = "commands";
 
 /// A command as it came from a queue, its data not yet decoded.
 #[derive(Deserialize)]
@@ -149,8 +146,14 @@ impl Commands {
     }
 
     async fn deliver(&self, message: &Message<'_>) -> Result<(), String> {
+        let redrive = message.redrive.as_deref();
         match self.decode_and_run(message).await {
-            Ok(()) => Ok(()),
+            Ok(()) => match redrive {
+                Some(redrive) => {
+                    self.quarantine.applied(redrive).await.map_err(|error| telemetry::error_chain(&error))
+                }
+                None => Ok(()),
+            },
             Err(Refusal::Later(error)) => Err(error),
             Err(Refusal::Quarantine(reason, why)) => self.keep(message, reason, why, &message.body).await,
             Err(Refusal::Redacted { why, body }) => {
@@ -168,7 +171,8 @@ impl Commands {
     ) -> Result<(), String> {
         let detail = json::bounded(why);
         tracing::warn!(?reason, detail, message_id = %message.id, "a command is quarantined");
-        let kept = Quarantined { consumer: CONSUMER, reason, detail, raw, envelope: raw };
+        let redrive = message.redrive.as_deref();
+        let kept = Quarantined { consumer: COMMANDS, reason, detail, raw, envelope: raw, redrive };
         self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
     }
 

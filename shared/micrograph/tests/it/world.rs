@@ -7,7 +7,7 @@ use contracts::{Command, CommandEnvelope};
 use embedded::DynamoDb;
 use jiff::Timestamp;
 use micrograph::{App, Environment, Micrograph};
-use projection::quarantine::Entry;
+use projection::quarantine::{Entry, Filter};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -67,9 +67,9 @@ impl World {
     pub async fn quarantined(&self) -> Vec<(Entry, String)> {
         let quarantine = self.app.quarantine();
         let mut found = Vec::new();
-        for entry in quarantine.list().await.expect("a list") {
-            let (entry, raw) = quarantine.show(&entry.id).await.expect("read").expect("it is there");
-            found.push((entry, String::from_utf8(raw).expect("UTF-8")));
+        for entry in quarantine.list(&Filter::default(), None, 1_000).await.expect("a list").entries {
+            let held = quarantine.show(&entry.id).await.expect("read").expect("it is there");
+            found.push((held.entry, String::from_utf8(held.raw).expect("UTF-8")));
         }
         found
     }

@@ -6,8 +6,9 @@ use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::create_table::{CreateTableError as Create, CreateTableInput};
 use aws_sdk_dynamodb::operation::update_time_to_live::UpdateTimeToLiveError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification,
 };
 use std::collections::BTreeMap;
 
@@ -26,6 +27,15 @@ pub enum CreateTableError {
         #[source]
         source: Box<SdkError<Create>>,
     },
+    /// DynamoDB didn't add an index to it.
+    #[error("adding an index to table {table} failed")]
+    Index {
+        /// The table.
+        table: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// DynamoDB didn't set its time to live.
     #[error("setting the time to live of table {table} failed")]
     TimeToLive {
@@ -37,7 +47,7 @@ pub enum CreateTableError {
     },
 }
 
-/// Creates a table under a name, unless there is one of that name.
+/// Creates a table under a name. Where there is one of that name, indexes that it lacks are added to it.
 pub async fn create_table(client: &Client, name: &str, table: &Table) -> Result<(), CreateTableError> {
     let input = input(name, table).map_err(CreateTableError::Description)?;
     let request = client
@@ -51,7 +61,7 @@ pub async fn create_table(client: &Client, name: &str, table: &Table) -> Result<
     match request.send().await {
         Ok(_) => {}
         Err(error) if error.as_service_error().is_some_and(Create::is_resource_in_use_exception) => {
-            return Ok(());
+            return add_indexes(client, name, table).await;
         }
         Err(error) => {
             return Err(CreateTableError::Create { table: name.to_owned(), source: Box::new(error) });
@@ -65,6 +75,45 @@ pub async fn create_table(client: &Client, name: &str, table: &Table) -> Result<
         Ok(_) => Ok(()),
         Err(error) => Err(CreateTableError::TimeToLive { table: name.to_owned(), source: Box::new(error) }),
     }
+}
+
+/// DynamoDB adds one index at a time.
+async fn add_indexes(client: &Client, name: &str, table: &Table) -> Result<(), CreateTableError> {
+    if table.indexes.is_empty() {
+        return Ok(());
+    }
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| CreateTableError::Index {
+        table: name.to_owned(),
+        source,
+    };
+    let described = client.describe_table().table_name(name).send().await;
+    let described = described.map_err(|error| failed(Box::new(error)))?.table;
+    let present: Vec<&str> = described
+        .iter()
+        .flat_map(|table| table.global_secondary_indexes())
+        .filter_map(|index| index.index_name())
+        .collect();
+    for index in table.indexes.iter().filter(|index| !present.contains(&index.name)) {
+        let built = secondary(index).map_err(CreateTableError::Description)?;
+        let add = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(built.index_name)
+            .set_key_schema(Some(built.key_schema))
+            .set_projection(built.projection)
+            .build()
+            .map_err(CreateTableError::Description)?;
+        let mut request = client
+            .update_table()
+            .table_name(name)
+            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(add).build());
+        for (name, scalar) in [(index.partition, ScalarType::String), (index.sort, index.sort_type)] {
+            let definition =
+                AttributeDefinition::builder().attribute_name(name).attribute_type(self::scalar(scalar));
+            request =
+                request.attribute_definitions(definition.build().map_err(CreateTableError::Description)?);
+        }
+        request.send().await.map_err(|error| failed(Box::new(error)))?;
+    }
+    Ok(())
 }
 
 fn input(name: &str, table: &Table) -> Result<CreateTableInput, BuildError> {

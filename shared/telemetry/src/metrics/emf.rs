@@ -237,6 +237,7 @@ fn definition(metric: Metric) -> Value {
     let unit = match metric.unit {
         Unit::Count => "Count",
         Unit::Milliseconds => "Milliseconds",
+        Unit::Seconds => "Seconds",
         Unit::Bytes => "Bytes",
         Unit::None => "None",
     };

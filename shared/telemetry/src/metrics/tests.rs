@@ -33,7 +33,10 @@ fn check(document: &Value) -> Vec<(String, Value)> {
         .iter()
         .map(|metric| {
             let name = metric["Name"].as_str().unwrap();
-            assert!(["Count", "Milliseconds", "Bytes", "None"].contains(&metric["Unit"].as_str().unwrap()));
+            assert!(
+                ["Count", "Milliseconds", "Seconds", "Bytes", "None"]
+                    .contains(&metric["Unit"].as_str().unwrap())
+            );
             let value = &document[name];
             match value.as_array() {
                 Some(values) => {
