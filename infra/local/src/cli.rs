@@ -210,6 +210,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         fill(&running).await?;
     }
     welcome(&running);
+    quarantined(&running).await?;
     wait(&stop).await;
     eprintln!("\nFinishing what is under way …");
     running.stop().await
@@ -264,6 +265,20 @@ fn welcome(running: &Running) {
     text.push_str("Ctrl-C stops; `tributary --help` shows what else there is.\n");
     // Who reads the first line only, as a script does, closes the rest: no reason to end.
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// What waits for somebody to look at it.
+async fn quarantined(running: &Running) -> anyhow::Result<()> {
+    for (name, app) in &running.suite.apps {
+        let standing = app.quarantine().standing().await?;
+        if let Some(oldest) = standing.oldest {
+            println!(
+                "In the quarantine of {name}: {} messages, the oldest since {oldest}; see `tributary quarantine list`.",
+                standing.entries
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<()> {

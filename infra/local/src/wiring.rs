@@ -113,11 +113,35 @@ pub fn start(
                     };
                     pumps.push(tokio::spawn(pump.run(stop.subscribe())));
                 }
+                Trigger::Schedule { minutes } => {
+                    let every = Duration::from_secs(60 * u64::from(*minutes));
+                    let (app, handler) = (Arc::clone(app), function.handler.clone());
+                    pumps.push(tokio::spawn(on_schedule(app, handler, every, stop.subscribe())));
+                }
                 Trigger::Http => {}
             }
         }
     }
     Ok((mappings, pumps))
+}
+
+/// Invokes a function by the clock.
+async fn on_schedule(app: Arc<App>, handler: String, every: Duration, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = stop.changed() => continue,
+        }
+        if let Err(error) = app.invoke(&handler, b"{}", Some(Instant::now() + every)).await {
+            let error = telemetry::error_chain(&error);
+            tracing::warn!(
+                micrograph = app.name(),
+                handler,
+                error,
+                "a scheduled function failed; it runs again"
+            );
+        }
+    }
 }
 
 fn handler(app: &Arc<App>, function: &Function, tally: &Arc<Tally>) -> Handler {

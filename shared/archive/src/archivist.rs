@@ -210,8 +210,9 @@ impl Archivist {
             let envelope = decode::unwrap(&message.body).unwrap_or(Cow::Borrowed(&message.body));
             let (reason, detail) = (*reason, projection::json::bounded(detail.clone()));
             tracing::warn!(consumer = NAME, ?reason, detail, message_id = %message.id, "a message is quarantined");
-            let kept =
-                Quarantined { consumer: NAME, reason, detail, raw: &message.body, envelope: &envelope };
+            let redrive = message.redrive.as_deref();
+            let raw = &message.body;
+            let kept = Quarantined { consumer: NAME, reason, detail, raw, envelope: &envelope, redrive };
             if let Err(error) = self.quarantine.keep(&kept).await {
                 let error = telemetry::error_chain(&error);
                 tracing::error!(error, message_id = %message.id, "the quarantine failed; the message comes again");

@@ -9,10 +9,12 @@ use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
 use projection::dynamodb::{CreateTableError, DynamoStore, create_table};
-use projection::quarantine::{DynamoQuarantine, dead_letters};
+use projection::quarantine::{DynamoQuarantine, Standing, dead_letters};
+use projection::store::StoreError;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use telemetry::metrics;
 use tokio::time::Instant;
 
 /// A micrograph that can be invoked. Each role is built when it is first asked for, so that a function of one role
@@ -42,6 +44,9 @@ pub enum InvokeError {
     /// The payload can't be taken apart, or what was handed over alone could not be dealt with for now.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
+    /// The quarantine can't be measured for now.
+    #[error("the quarantine can't be measured")]
+    Watch(#[from] StoreError),
 }
 
 impl App {
@@ -73,7 +78,8 @@ impl App {
         Manifest::of(&self.micrograph)
     }
 
-    /// Handles an invocation, by the handler's name: `consumer.<projection>`, `commands`, `outbox` or `dead-letters`.
+    /// Handles an invocation, by the handler's name: `consumer.<projection>`, `commands`, `outbox`, `dead-letters` or
+    /// `watch`.
     pub async fn invoke(
         &self,
         handler: &str,
@@ -83,17 +89,18 @@ impl App {
         if let Some(projection) = handler.strip_prefix("consumer.")
             && let Some(consumer) = self.consumer(projection)
         {
-            return Ok(consumer.handle(payload, deadline).await?);
+            return Ok(Box::pin(consumer.handle(payload, deadline)).await?);
         }
         match handler {
             "commands" if !self.micrograph.decides.is_empty() => {
-                Ok(self.commands().handle(payload, deadline).await?)
+                Ok(Box::pin(self.commands().handle(payload, deadline)).await?)
             }
             "dead-letters" if !self.manifest().queues.is_empty() => {
                 let queues = self.manifest().queues;
-                let consumer = |name: &str| self.gave_up(&queues, name);
-                Ok(dead_letters::drain(&self.quarantine(), payload, consumer).await?)
+                let consumer = |name: &str| gave_up(&queues, name);
+                Ok(Box::pin(dead_letters::drain(&self.quarantine(), payload, consumer)).await?)
             }
+            "watch" => Ok(serde_json::to_value(Box::pin(self.watch()).await?).unwrap_or_default()),
             "outbox" if !self.micrograph.owns.is_empty() => Ok(self.publisher().handle(payload).await?),
             _ => Err(InvokeError::UnknownHandler {
                 micrograph: self.name(),
@@ -103,13 +110,23 @@ impl App {
         }
     }
 
-    /// Who gave up the messages of a dead-letter queue, and after how many deliveries; its name may have a prefix.
-    fn gave_up(&self, queues: &[Queue], name: &str) -> (String, Option<u32>) {
-        let of_queue = queues.iter().filter(|queue| name.ends_with(&queue.dead_letter_queue));
-        let Some(queue) = of_queue.max_by_key(|queue| queue.dead_letter_queue.len()) else {
-            return (if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }, None);
-        };
-        (queue.consumer.clone(), Some(queue.max_receive_count))
+    /// Measures how the quarantine stands.
+    async fn watch(&self) -> Result<Standing, StoreError> {
+        let standing = self.quarantine().standing().await?;
+        let oldest = standing.oldest.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        let age = oldest.map_or(0, |at| (self.environment.clock)().duration_since(at).as_secs().max(0));
+        let dimensions = [("Micrograph", self.name())];
+        #[expect(clippy::cast_precision_loss, reason = "counts and ages stay far below 2^53")]
+        for (metric, value) in
+            [(metrics::QUARANTINE_ENTRIES, standing.entries as f64), (metrics::QUARANTINE_AGE, age as f64)]
+        {
+            metrics::histogram(metric, value, &dimensions);
+        }
+        if standing.entries > 0 {
+            let (micrograph, entries) = (self.name(), standing.entries);
+            tracing::warn!(micrograph, entries, oldest_seconds = age, "messages stand in the quarantine");
+        }
+        Ok(standing)
     }
 
     /// The consumer of a projection.
@@ -174,4 +191,13 @@ impl App {
     fn tables(&self) -> Vec<Table> {
         self.manifest().tables
     }
+}
+
+/// Who gave up the messages of a dead-letter queue, and after how many deliveries; its name may have a prefix.
+fn gave_up(queues: &[Queue], name: &str) -> (String, Option<u32>) {
+    let of_queue = queues.iter().filter(|queue| name.ends_with(&queue.dead_letter_queue));
+    let Some(queue) = of_queue.max_by_key(|queue| queue.dead_letter_queue.len()) else {
+        return (if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }, None);
+    };
+    (queue.consumer.clone(), Some(queue.max_receive_count))
 }

@@ -93,6 +93,7 @@ fn kind(error: &InvokeError) -> &'static str {
         InvokeError::UnknownHandler { .. } => "UnknownHandler",
         InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",
         InvokeError::Consume(ConsumeError::Unfinished) => "Unfinished",
+        InvokeError::Watch(_) => "Watch",
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Manifest {
     pub subscriptions: Vec<TopicSubscription>,
     /// Its functions: one binary, by handler.
     pub functions: Vec<Function>,
+    /// What is to be alarmed of, before anything is dropped by age.
+    pub alarms: Vec<Alarm>,
     /// The events that it publishes, as `<domain>.<Name>.v<major>`.
     pub publishes: Vec<String>,
     /// The events that it consumes, as `<domain>.<Name>`.
@@ -119,6 +121,37 @@ pub struct Function {
     pub puts_events: bool,
 }
 
+/// What is to be alarmed of: a metric that is above a threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// Its name.
+    pub name: String,
+    /// The metric, and of what.
+    #[serde(flatten)]
+    pub metric: AlarmMetric,
+    /// The alarm is raised where the maximum in five minutes is above this.
+    pub above: u64,
+}
+
+/// A metric that is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "metric", rename_all = "camelCase")]
+pub enum AlarmMetric {
+    /// SQS's `ApproximateAgeOfOldestMessage` of a queue, in seconds.
+    QueueAge {
+        /// The queue.
+        queue: String,
+    },
+    /// SQS's `ApproximateNumberOfMessagesVisible` of a queue.
+    QueueDepth {
+        /// The queue.
+        queue: String,
+    },
+    /// The metric `QuarantineEntries` of the micrograph, which its function `watch` measures.
+    QuarantineEntries,
+}
+
 /// What invokes a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
@@ -151,6 +184,12 @@ pub enum Trigger {
         /// The most records in a batch.
         batch_size: u32,
     },
+    /// The clock.
+    #[serde(rename_all = "camelCase")]
+    Schedule {
+        /// Minutes from one invocation to the next.
+        minutes: u32,
+    },
     /// HTTP: a function URL or an API.
     Http,
 }
@@ -171,6 +210,7 @@ impl Manifest {
             rules: Vec::new(),
             subscriptions: Vec::new(),
             functions: Vec::new(),
+            alarms: Vec::new(),
             publishes: published(micrograph),
             consumes: consumed(micrograph),
             decides: micrograph.decides.keys().copied().collect(),
@@ -190,6 +230,7 @@ impl Manifest {
                 ..Function::new()
             });
         }
+        manifest.watched(micrograph);
         if micrograph.serves.is_some() {
             let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
             let projected = micrograph.projections().map(|it| it.table(micrograph.name).name);
@@ -203,6 +244,28 @@ impl Manifest {
             });
         }
         manifest
+    }
+
+    fn watched(&mut self, micrograph: &Micrograph) {
+        self.functions.push(Function {
+            handler: "watch".to_owned(),
+            trigger: Trigger::Schedule { minutes: 5 },
+            reads: vec![micrograph.quarantine_table().name],
+            ..Function::new()
+        });
+        let entries = AlarmMetric::QuarantineEntries;
+        let name = micrograph.quarantine_table().name;
+        self.alarms.push(Alarm { name, metric: entries, above: 0 });
+        for Queue { name, dead_letter_queue, retention_seconds, .. } in &self.queues {
+            // Half of the time is left to do something before messages are gone.
+            let half = u64::from(*retention_seconds) / 2;
+            for queue in [name, dead_letter_queue] {
+                let age = AlarmMetric::QueueAge { queue: queue.clone() };
+                self.alarms.push(Alarm { name: format!("{queue}-age"), metric: age, above: half });
+            }
+            let depth = AlarmMetric::QueueDepth { queue: dead_letter_queue.clone() };
+            self.alarms.push(Alarm { name: format!("{dead_letter_queue}-depth"), metric: depth, above: 0 });
+        }
     }
 
     fn owned(&mut self, micrograph: &Micrograph) {

@@ -5,7 +5,7 @@ use crate::inventory::inventory;
 use crate::world::World;
 use aws_sdk_dynamodb::types::{StreamViewType, TimeToLiveStatus};
 use micrograph::InvokeError;
-use micrograph::manifest::{Manifest, Trigger};
+use micrograph::manifest::{Alarm, AlarmMetric, Manifest, Trigger};
 
 #[test]
 fn the_manifest_of_a_micrograph_with_everything() {
@@ -27,6 +27,50 @@ fn queues_hide_a_message_for_six_timeouts_and_have_a_dead_letter_queue_of_their_
             assert!(!queue.fifo || (*batch_size <= 10 && *window_seconds == 0), "what SQS allows");
         }
     }
+}
+
+#[test]
+fn nothing_is_dropped_by_age_before_an_alarm() {
+    let manifest = Manifest::of(&catalogue());
+    for queue in &manifest.queues {
+        for name in [&queue.name, &queue.dead_letter_queue] {
+            let age = AlarmMetric::QueueAge { queue: name.clone() };
+            let alarm = manifest.alarms.iter().find(|it| it.metric == age).expect("an alarm");
+            assert!(alarm.above < queue.retention_seconds.into(), "{name}");
+        }
+        let depth = AlarmMetric::QueueDepth { queue: queue.dead_letter_queue.clone() };
+        assert!(manifest.alarms.iter().any(|it| it.metric == depth && it.above == 0), "{}", queue.name);
+    }
+    let entries = |alarm: &Alarm| alarm.metric == AlarmMetric::QuarantineEntries && alarm.above == 0;
+    assert!(manifest.alarms.iter().any(entries));
+    assert!(manifest.functions.iter().any(|it| it.handler == "watch"), "who measures it");
+    assert!(manifest.tables.iter().any(|it| it.name == "catalogue-quarantine" && it.ttl.is_none()));
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_quarantined_for_the_consumer_that_gave_it_up() {
+    let world = World::of(catalogue()).await;
+    for (number, (queue, consumer)) in [
+        ("test-catalogue-titles-dead-letters", "titles"),
+        ("catalogue-commands-dead-letters.fifo", "commands"),
+        ("somewhere-else", "somewhere-else"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let record = serde_json::json!({
+            "messageId": "m", "body": format!("letter {number}"), "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:eu-west-1:000000000000:{queue}"),
+        });
+        let payload = serde_json::json!({ "Records": [record] }).to_string();
+        let answer = world.app.invoke("dead-letters", payload.as_bytes(), None).await.expect("an answer");
+        assert_eq!(answer, serde_json::json!({ "batchItemFailures": [] }));
+        let all = world.quarantined().await;
+        let (entry, _) = all.iter().find(|(_, raw)| raw.ends_with(&number.to_string())).expect("kept");
+        assert_eq!((entry.consumer.as_str(), entry.reason.as_str()), (consumer, "Exhausted"));
+    }
+    let standing = world.app.invoke("watch", b"{}", None).await.expect("an answer");
+    assert_eq!(standing["entries"], 3);
 }
 
 #[test]

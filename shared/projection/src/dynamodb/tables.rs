@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::update_time_to_live::UpdateTimeToLiveError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
     GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
-    StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
 };
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ async fn add_indexes(client: &Client, name: &str, table: &Table) -> Result<(), C
     let described = described.map_err(|error| failed(Box::new(error)))?.table;
     let present: Vec<&str> = described
         .iter()
-        .flat_map(|table| table.global_secondary_indexes())
+        .flat_map(TableDescription::global_secondary_indexes)
         .filter_map(|index| index.index_name())
         .collect();
     for index in table.indexes.iter().filter(|index| !present.contains(&index.name)) {

@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, Select, TransactWriteItem, Update};
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use telemetry::metrics;
 
 /// The bytes of a message that one item holds; DynamoDB's limit is 400 KB an item.
@@ -345,7 +346,7 @@ impl DynamoQuarantine {
         ];
         for (name, value) in texts {
             let Some(value) = value else { continue };
-            set.push_str(&format!(", {name} = :{name}"));
+            let _ = write!(set, ", {name} = :{name}");
             values.insert(format!(":{name}"), AttributeValue::S(value));
         }
         let mut gone = Vec::new();
