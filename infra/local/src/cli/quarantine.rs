@@ -9,6 +9,7 @@ use indicatif::{HumanCount, ProgressBar};
 use projection::quarantine::edit::{self, Line};
 use projection::quarantine::{Filter, Reason};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -136,7 +137,7 @@ pub(super) async fn run(tools: &Tools, action: Action) -> anyhow::Result<()> {
                 (None, false) => (id, Change::Set(set)),
                 (None, true) => {
                     let shown = tools.ask::<Shown>(Ask::Show(id)).await?;
-                    let text = in_editor(&shown.editable()).await?;
+                    let text = in_editor(&shown.editable())?;
                     let edits = Some(shown.listed.entry.edits);
                     (shown.listed.name(), Change::Text { text, edits })
                 }
@@ -325,7 +326,7 @@ async fn redrive(tools: &Tools, ids: Vec<String>, wait: Duration) -> anyhow::Res
         HumanCount(back)
     );
     if under_way > 0 {
-        text.push_str(&format!(", {} still under way", HumanCount(under_way)));
+        let _ = write!(text, ", {} still under way", HumanCount(under_way));
     }
     print(&format!("{text}."))
 }
@@ -353,7 +354,7 @@ async fn outcomes(
 }
 
 /// Lets a person edit a text.
-async fn in_editor(text: &str) -> anyhow::Result<String> {
+fn in_editor(text: &str) -> anyhow::Result<String> {
     let editor =
         ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
     let Some(editor) = editor else { bail!("EDITOR is not set: set it, or give --file or --set") };
