@@ -1,6 +1,7 @@
 //! `tributary archive`: what it holds, and its events again.
 
-use super::{Options, stopped, tool};
+use super::tools::Tools;
+use super::{Options, stopped};
 use crate::admin::{self, Ask};
 use crate::archiving::replaying::{self, Outcome, Plan, Request};
 use crate::archiving::{self, Listed};
@@ -98,8 +99,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 pub(super) async fn run(options: &Options, action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { scope, to, hours } => {
-            let answer = tool(options, Ask::Archive(archiving::Ask::List(scope.filter(to)))).await?;
-            print!("{}", listing(&serde_json::from_value(answer)?, hours));
+            let listed = Tools::once(options, Ask::Archive(archiving::Ask::List(scope.filter(to)))).await?;
+            print!("{}", listing(&listed, hours));
             Ok(())
         }
         Action::Replay { to, scope, until, types, subjects, rate, resume } => {
@@ -111,8 +112,8 @@ pub(super) async fn run(options: &Options, action: Action) -> anyhow::Result<()>
             replay(options, &Request { to, filter, rate, resume }).await
         }
         Action::Compact { scope, to } => {
-            let answer = tool(options, Ask::Archive(archiving::Ask::Compact(scope.filter(to)))).await?;
-            let done: Compacted = serde_json::from_value(answer)?;
+            let ask = Ask::Archive(archiving::Ask::Compact(scope.filter(to)));
+            let done: Compacted = Tools::once(options, ask).await?;
             println!(
                 "{} of {} hours written anew: {} objects instead of {}, {} duplicates gone.",
                 done.rewritten, done.hours, done.objects_after, done.objects_before, done.folded
@@ -120,8 +121,8 @@ pub(super) async fn run(options: &Options, action: Action) -> anyhow::Result<()>
             intact(&done.damaged)
         }
         Action::Erase { domain, subject } => {
-            let answer = tool(options, Ask::Archive(archiving::Ask::Erase { domain, subject })).await?;
-            let done: Erased = serde_json::from_value(answer)?;
+            let ask = Ask::Archive(archiving::Ask::Erase { domain, subject });
+            let done: Erased = Tools::once(options, ask).await?;
             println!(
                 "{} events erased; {} hours written anew, {} objects read.",
                 done.events, done.rewritten, done.objects

@@ -35,6 +35,14 @@ impl Tools {
         Ok(Self::Own { suite, folder })
     }
 
+    /// Asks one thing.
+    pub(super) async fn once<T: DeserializeOwned>(options: &Options, ask: Ask) -> anyhow::Result<T> {
+        let tools = Self::open(options).await?;
+        let answer = tools.ask(ask).await;
+        tools.close(answer.is_ok()).await?;
+        answer
+    }
+
     /// Asks.
     pub(super) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> anyhow::Result<T> {
         let answer = match self {
