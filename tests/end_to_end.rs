@@ -1,56 +1,10 @@
 //! The suite as its users see it: commands in, one graph out.
 
-use bytes::Bytes;
+mod shop;
+
 use embedded::queue::Chaos;
-use gateway::Gateway;
-use local::suite::{CommandRef, Settings, Suite};
-use serde_json::{Value, json};
-
-struct Shop {
-    suite: Suite,
-    gateway: Gateway,
-}
-
-impl Shop {
-    async fn with_sample(chaos: Chaos) -> anyhow::Result<Self> {
-        let suite = Suite::start(None, Settings { chaos, ..Settings::default() }).await?;
-        let gateway = suite.gateway(gateway::Config::default())?;
-        let shop = Self { suite, gateway };
-        shop.fill().await?;
-        Ok(shop)
-    }
-
-    async fn fill(&self) -> anyhow::Result<()> {
-        let commands = local::sample::commands("2026-03-01T12:00:00Z".parse()?);
-        self.suite.send(commands.iter().map(|command| CommandRef {
-            domain: command.domain,
-            subject: &command.subject,
-            id: &command.id,
-            json: &command.json,
-        }))?;
-        self.suite.drained().await
-    }
-
-    async fn ask(&self, query: &str) -> anyhow::Result<Value> {
-        let request = http::Request::post("/graphql")
-            .header("content-type", "application/json")
-            .body(Bytes::from(json!({ "query": query }).to_string()))?;
-        Ok(serde_json::from_slice(self.gateway.handle(request).await.body())?)
-    }
-}
-
-const EVERYTHING: &str = "{
-    sales { orders lines units gross { amount currency } creditNotes returnedLines returnedUnits refunds { amount } }
-    stockAdjustments { down up }
-    topProducts(first: 20) {
-        rank units revenue { amount }
-        product {
-            sku title forSale price { amount currency } unitsSold revenue { amount }
-            stock { onHand reserved returned available }
-        }
-    }
-    products(first: 50) { nodes { sku title titles { nodes { title } } unitsSold } }
-}";
+use serde_json::Value;
+use shop::{EVERYTHING, Shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_query_spans_the_domains_and_disorder_changes_nothing() -> anyhow::Result<()> {
@@ -68,8 +22,8 @@ async fn one_query_spans_the_domains_and_disorder_changes_nothing() -> anyhow::R
 
     let disorder = Shop::with_sample(Chaos { duplicate: true, reorder: true, seed: 7 }).await?;
     assert_eq!(disorder.ask(EVERYTHING).await?, expected);
-    calm.suite.stop().await;
-    disorder.suite.stop().await;
+    calm.stop().await;
+    disorder.stop().await;
     Ok(())
 }
 
@@ -121,6 +75,6 @@ async fn a_product_a_customer_and_an_order_live_through_mutations() -> anyhow::R
     let negative = r#"mutation { repriceProduct(sku: "T-1", price: { amount: "-1", currency: "GBP" }) { __typename ... on Refused { code } } }"#;
     let answer = shop.ask(negative).await?;
     assert_eq!(answer["data"]["repriceProduct"]["__typename"], "Refused", "{answer:#}");
-    shop.suite.stop().await;
+    shop.stop().await;
     Ok(())
 }

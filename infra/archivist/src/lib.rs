@@ -10,6 +10,8 @@ pub const QUEUE: &str = "archive-archivist";
 
 /// The handler that archives.
 pub const ARCHIVIST: &str = "archivist";
+/// The handler that puts what it gave up into its quarantine.
+pub const DEAD_LETTERS: &str = "dead-letters";
 /// The handler that merges the objects of hours that are over.
 pub const COMPACTOR: &str = "compactor";
 /// The handler that takes an aggregate out, when it is called with `{"domain", "subject"}`.
@@ -77,6 +79,7 @@ pub fn manifest() -> ArchiveManifest {
     let quarantine: Vec<String> = manifest.tables.iter().map(|table| table.name.clone()).collect();
     manifest.queues.push(Queue {
         name: QUEUE.to_owned(),
+        consumer: ARCHIVIST.to_owned(),
         fifo: false,
         visibility_timeout_seconds: 6 * TIMEOUT + WINDOW,
         retention_seconds: FOURTEEN_DAYS,
@@ -87,6 +90,15 @@ pub fn manifest() -> ArchiveManifest {
         name: QUEUE.to_owned(),
         pattern: json!({ "source": [{ "prefix": "tributary." }] }),
         target: Target::Queue(QUEUE.to_owned()),
+    });
+    manifest.functions.push(Function {
+        handler: DEAD_LETTERS.to_owned(),
+        trigger: Trigger::Queues { queues: vec![format!("{QUEUE}-dead-letters")], batch_size: 10 },
+        timeout_seconds: TIMEOUT,
+        memory_mb: 256,
+        reads: quarantine.clone(),
+        writes: quarantine.clone(),
+        puts_events: false,
     });
     manifest.functions.push(Function {
         handler: ARCHIVIST.to_owned(),

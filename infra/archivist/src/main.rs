@@ -31,6 +31,7 @@ struct Erase {
 struct Keeper {
     archive: Archive,
     archivist: Archivist,
+    app: Arc<App>,
     clock: fn() -> Timestamp,
 }
 
@@ -46,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     let telemetry = telemetry::init(telemetry::Config::from_env());
     let handler =
         std::env::var("_HANDLER").context("_HANDLER must name the role: set the function's handler")?;
-    let known = [archivist::ARCHIVIST, archivist::COMPACTOR, archivist::ERASER];
+    let known = [archivist::ARCHIVIST, archivist::DEAD_LETTERS, archivist::COMPACTOR, archivist::ERASER];
     if !known.contains(&handler.as_str()) {
         bail!("there is no handler `{handler}`: there are {known:?}");
     }
@@ -55,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let app = App::new(archivist::micrograph(), Environment::from_env().await?);
     let clock = app.environment().clock;
     let archivist = Archivist::new(archive.clone(), Arc::new(app.quarantine()), clock);
-    let keeper = Keeper { archive, archivist, clock };
+    let keeper = Keeper { archive, archivist, app, clock };
     let (keeper, handler, telemetry_guard) = (&keeper, handler.as_str(), &telemetry);
     let invoke = |event: LambdaEvent<Box<RawValue>>| async move {
         let context = event.context;
@@ -108,6 +109,7 @@ impl Keeper {
                 let erased = self.archive.erase(&domain, &subject).await?;
                 Ok(serde_json::to_value(erased)?)
             }
+            archivist::DEAD_LETTERS => Ok(Box::pin(self.app.invoke(handler, payload, deadline)).await?),
             _ => Ok(self.archivist.handle(payload, deadline).await?),
         }
     }

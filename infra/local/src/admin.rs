@@ -6,7 +6,7 @@ use crate::folder::Holder;
 use crate::publish;
 use crate::quarantine::{self, Change, Place, Selection};
 use crate::suite::Suite;
-use crate::archiving;
+use crate::{archiving, generations};
 use anyhow::{Context as _, bail};
 use archive::Replayed;
 use axum::body::Body;
@@ -28,6 +28,9 @@ const PATH: &str = "/-/tools";
 
 /// Where replays are asked for: the answer is a stream of lines.
 const REPLAY_PATH: &str = "/-/tools/replay";
+
+/// Where generations are asked about: the answer is a stream of lines.
+const GENERATIONS_PATH: &str = "/-/tools/generations";
 
 /// The largest file to publish, in bytes.
 pub const MAX_REQUEST: usize = 256 * 1024 * 1024;
@@ -129,6 +132,36 @@ pub async fn replay(
     bail!("process {} ended before the replay did: the same command with --resume goes on", holder.pid)
 }
 
+/// Has the process that holds the folder see to generations, and follows it.
+pub async fn generations(
+    holder: &Holder,
+    ask: &generations::Ask,
+    told: &(dyn Fn(String) + Send + Sync),
+) -> anyhow::Result<generations::Answer> {
+    let mut response = post(holder, GENERATIONS_PATH, serde_json::to_vec(ask)?).await?;
+    let mut read = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        read.extend_from_slice(&chunk);
+        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = read.drain(..=end).collect();
+            match serde_json::from_slice(&line)? {
+                Said::SoFar(words) => told(words),
+                Said::Done(answer) => return Ok(*answer),
+                Said::Failed(why) => bail!("{why}"),
+            }
+        }
+    }
+    bail!("process {} ended before it was done: the same command goes on", holder.pid)
+}
+
+/// What is said of generations, line by line.
+#[derive(Debug, Serialize, Deserialize)]
+enum Said {
+    SoFar(String),
+    Done(Box<generations::Answer>),
+    Failed(String),
+}
+
 async fn post(holder: &Holder, path: &str, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
     let Some(address) = holder.address else {
         bail!("process {} has the state's folder and listens nowhere: wait until it is done", holder.pid)
@@ -158,6 +191,7 @@ pub fn router(suite: Arc<Suite>, token: String) -> Router {
     Router::new()
         .route(PATH, routing::post(handle))
         .route(REPLAY_PATH, routing::post(handle_replay))
+        .route(GENERATIONS_PATH, routing::post(handle_generations))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .layer(middleware::from_fn(guard))
         .with_state(suite)
@@ -186,7 +220,26 @@ async fn handle_replay(State(suite): State<Arc<Suite>>, Json(request): Json<repl
         };
         let _ = tell.send(last).await;
     });
-    let lines = futures::stream::unfold(told, |mut told: mpsc::Receiver<Update>| async {
+    lines(told)
+}
+
+/// Goes on to the end, whether the asker listens or not: a rebuild that was begun is worth its end.
+async fn handle_generations(State(suite): State<Arc<Suite>>, Json(ask): Json<generations::Ask>) -> Response {
+    let (tell, told) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let progress = |words: String| _ = tell.try_send(Said::SoFar(words));
+        let last = match generations::answer(&suite, ask, &progress).await {
+            Ok(answer) => Said::Done(Box::new(answer)),
+            Err(error) => Said::Failed(format!("{error:#}")),
+        };
+        let _ = tell.send(last).await;
+    });
+    lines(told)
+}
+
+/// What is told, each in a line of JSON.
+fn lines<T: Serialize + Send + 'static>(told: mpsc::Receiver<T>) -> Response {
+    let lines = futures::stream::unfold(told, |mut told| async {
         let line = serde_json::to_vec(&told.recv().await?).map(|line| [line, b"\n".to_vec()].concat());
         Some((line, told))
     });

@@ -4,6 +4,7 @@ pub mod replaying;
 
 use crate::folder::Folder;
 use crate::suite::Suite;
+use crate::wiring;
 use anyhow::Context as _;
 use archive::{Archive, Archivist, Compacted, Erased, Filter, HourSummary};
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use embedded::{Durability, EventSourceMapping, QueueConfig};
 use micrograph::manifest::{Target, Trigger};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -71,7 +72,7 @@ pub fn declare(suite: &Suite) -> anyhow::Result<()> {
 }
 
 /// Maps the queue to the archivist.
-pub fn start(suite: &Suite) -> anyhow::Result<EventSourceMapping> {
+pub fn start(suite: &Suite) -> anyhow::Result<()> {
     let app = &suite.apps[archivist::micrograph().name()];
     let manifest = archivist::manifest().manifest;
     let function = manifest.functions.into_iter().find(|it| it.handler == archivist::ARCHIVIST);
@@ -99,7 +100,15 @@ pub fn start(suite: &Suite) -> anyhow::Result<EventSourceMapping> {
             Ok(report.answer())
         })
     });
-    Ok(EventSourceMapping::start(suite.queues.clone(), config, handler)?)
+    let mapping = EventSourceMapping::start(suite.queues.clone(), config, handler)?;
+    let mut mappings = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+    mappings.insert(archivist::QUEUE.to_owned(), mapping);
+    drop(mappings);
+    let functions = archivist::manifest().manifest.functions.into_iter();
+    for function in functions.filter(|function| matches!(function.trigger, Trigger::Queues { .. })) {
+        wiring::map(suite, app, &function)?;
+    }
+    Ok(())
 }
 
 /// Answers, in this process.

@@ -1,11 +1,13 @@
 //! The command line.
 
 mod archive;
+mod generation;
 mod quarantine;
 mod tools;
 
 use crate::admin::{self, Ask};
 use crate::folder::{DEFAULT, Folder, Holder};
+use crate::generations::{self, Named};
 use crate::publish;
 use crate::server::{self, Server};
 use crate::suite::{CommandRef, Settings, Suite};
@@ -15,13 +17,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use embedded::Durability;
 use embedded::queue::Chaos;
 use gateway::Graphiql;
+use indicatif::{ProgressBar, ProgressStyle};
 use micrograph::manifest::Manifest;
-use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tools::Tools;
 
@@ -103,6 +106,32 @@ enum Command {
         #[command(subcommand)]
         action: archive::Action,
     },
+    /// Build a projection anew beside the one that is read, compare it with its sources, and read it from then on
+    Rebuild {
+        /// The micrograph
+        micrograph: String,
+        /// The projection
+        projection: String,
+        /// Leave the swap to `tributary generation swap`
+        #[arg(long)]
+        no_swap: bool,
+    },
+    /// See the generations of projections; swap, roll back, retire, discard
+    Generation {
+        #[command(subcommand)]
+        action: generation::Action,
+    },
+    /// Compare projections with what their owners know, and name what was lost, forked or miscounted
+    Audit {
+        /// The micrograph [default: all]
+        #[arg(requires = "projection")]
+        micrograph: Option<String>,
+        /// The projection
+        projection: Option<String>,
+        /// Deliver again what is lost or stale
+        #[arg(long)]
+        repair: bool,
+    },
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
         /// Only this micrograph
@@ -131,6 +160,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let done = quarantine::run(&tools, action).await;
             tools.close(done.is_ok()).await?;
             done
+        }
+        Some(Command::Rebuild { micrograph, projection, no_swap }) => {
+            generation::rebuild(&options, Named { micrograph, projection }, !no_swap).await
+        }
+        Some(Command::Generation { action }) => generation::run(&options, action).await,
+        Some(Command::Audit { micrograph, projection, repair }) => {
+            let of = micrograph.zip(projection);
+            let of = of.map(|(micrograph, projection)| Named { micrograph, projection });
+            generation::audit(&options, of, repair).await
         }
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
@@ -209,12 +247,19 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     if options.in_memory || running.suite.queues.get_meta(FILLED)?.is_none() {
         fill(&running).await?;
     }
+    generations::catch_up(&running.suite, &|words| eprintln!("{words}")).await?;
     welcome(&running);
     quarantined(&running).await?;
-    wait(&stop).await;
+    tokio::select! {
+        () = wait(&stop) => {}
+        () = generations::keep_auditing(&running.suite, AUDIT_EVERY) => {}
+    }
     eprintln!("\nFinishing what is under way …");
     running.stop().await
 }
+
+/// How often one of the projections is compared with its sources while the suite is served.
+const AUDIT_EVERY: Duration = Duration::from_mins(10);
 
 /// Where it is noted what a folder was filled with, the sample shop or an import: the two are not mixed unasked.
 const FILLED: &str = "filled";
@@ -304,6 +349,15 @@ async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<(
         wait(&stop).await;
     }
     running.stop().await
+}
+
+/// A line that says how far something is.
+fn progress() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+    let bar =
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 fn manifest(micrograph: Option<&str>) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use crate::suite::Suite;
 use anyhow::{Context as _, bail, ensure};
 use embedded::queue::Outgoing;
+use micrograph::manifest::Queue;
 use projection::delivery::REDRIVE;
 use projection::quarantine::edit::{self, EditError};
 use projection::quarantine::{About, Cursor, DynamoQuarantine, Entry, Filter, Held};
@@ -232,26 +233,34 @@ pub async fn redrive(suite: &Suite, id: &str) -> anyhow::Result<Listed> {
     refuse_import(&entry)?;
     let held = quarantine.show(&entry.id).await?.context("the entry was removed meanwhile")?;
     let (entry, body) = (&held.entry, held.body());
-    let manifest = suite.apps[micrograph.as_str()].manifest();
-    let Some(queue) = manifest.queues.iter().find(|queue| queue.consumer == entry.consumer) else {
+    let app = &suite.apps[micrograph.as_str()];
+    // Whichever generation it was that could not apply it, all that are fed get it: to the others it is a duplicate.
+    let fed = app.fed(&entry.consumer).await?.into_iter().map(|parts| parts.queue);
+    let lasting = app.lasting().queues.into_iter().filter(|queue| queue.consumer == entry.consumer);
+    let queues: Vec<Queue> = fed.chain(lasting).collect();
+    if queues.is_empty() {
         bail!(
             "{micrograph} has no consumer `{}` any more: discard {}, or bring the consumer back",
             entry.consumer,
             entry.id
         );
-    };
+    }
     let attribute = json!({
         "stringValue": entry.redrive().to_string(), "stringListValues": [], "binaryListValues": [], "dataType": "String",
     });
-    let mut message =
-        Outgoing { attributes: Some(json!({ REDRIVE: attribute })), ..Outgoing::new(body.as_str()) };
-    if queue.fifo {
-        // The queue would take an equal body within five minutes for a duplicate.
-        message.deduplication_id = Some(format!("{}-{}-{}", entry.id, entry.count, entry.edits));
-        message = message.in_group(About::of(&body).subject.unwrap_or_else(|| "redrive".to_owned()));
-    }
+    let message = |queue: Queue| {
+        let mut message =
+            Outgoing { attributes: Some(json!({ REDRIVE: attribute })), ..Outgoing::new(body.as_str()) };
+        if queue.fifo {
+            // The queue would take an equal body within five minutes for a duplicate.
+            message.deduplication_id = Some(format!("{}-{}-{}", entry.id, entry.count, entry.edits));
+            message = message.in_group(About::of(&body).subject.unwrap_or_else(|| "redrive".to_owned()));
+        }
+        (queue.name, message)
+    };
+    let messages: Vec<(String, Outgoing)> = queues.into_iter().map(message).collect();
     ensure!(quarantine.redriving(&entry.id).await?, "the entry was removed meanwhile");
-    suite.queues.send(&queue.name, vec![message])?;
+    suite.queues.send_all(&messages)?;
     Ok(Listed { micrograph, entry: held.entry })
 }
 

@@ -11,7 +11,7 @@ use gateway::Gateway;
 use gateway::transport::InProcess;
 use micrograph::{App, Environment};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -44,7 +44,8 @@ pub struct Suite {
     /// What it did so far.
     pub tally: Arc<Tally>,
     databases: BTreeMap<&'static str, DynamoDb>,
-    mappings: Vec<EventSourceMapping>,
+    pub(crate) topics: Topics,
+    pub(crate) mappings: Mutex<BTreeMap<String, EventSourceMapping>>,
     pumps: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
@@ -97,15 +98,22 @@ impl Suite {
             archive: archiving::open(folder, settings.durability)?,
             tally: Arc::default(),
             databases,
-            mappings: Vec::new(),
+            topics,
+            mappings: Mutex::default(),
             pumps: Vec::new(),
             stop,
         };
-        wiring::declare(&suite, &topics)?;
+        wiring::declare(&suite)?;
         archiving::declare(&suite)?;
-        let (mappings, pumps) = wiring::start(&suite, &suite.stop)?;
-        (suite.mappings, suite.pumps) = (mappings, pumps);
-        suite.mappings.push(archiving::start(&suite)?);
+        suite.pumps = wiring::start(&suite, &suite.stop)?;
+        archiving::start(&suite)?;
+        for app in suite.apps.values() {
+            for (projection, _) in app.projections() {
+                for parts in app.fed(projection).await? {
+                    wiring::feed(&suite, app, &parts)?;
+                }
+            }
+        }
         Ok(suite)
     }
 
@@ -174,7 +182,8 @@ impl Suite {
     /// Finishes what is under way; the rest waits in the queues for the next start.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        for mapping in self.mappings {
+        let mappings = self.mappings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for mapping in mappings.into_values() {
             mapping.stop().await;
         }
         for pump in self.pumps {

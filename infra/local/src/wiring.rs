@@ -9,11 +9,12 @@ use embedded::events::Target as BusTarget;
 use embedded::events::pattern::Pattern;
 use embedded::mapping::{Deadline, Handler, MappingConfig};
 use embedded::topic::Subscription;
-use embedded::{DynamoDb, EventSourceMapping, QueueConfig, Topics};
+use embedded::{DynamoDb, EventSourceMapping, QueueConfig};
 use micrograph::App;
-use micrograph::manifest::{Function, Target, Trigger};
+use micrograph::manifest::{Feed, Function, Parts, Queue, Rule, Target, Trigger};
 use serde_json::Value;
-use std::sync::Arc;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -33,80 +34,122 @@ pub fn command_queue(micrograph: &str) -> String {
     format!("{micrograph}-commands.fifo")
 }
 
-/// Creates queues and topics, and puts rules and subscriptions.
-pub fn declare(suite: &Suite, topics: &Topics) -> anyhow::Result<()> {
-    let manifests: Vec<_> = suite.apps.values().map(|app| app.manifest()).collect();
+/// Creates queues and topics, and puts rules and subscriptions: all but those of projections.
+pub fn declare(suite: &Suite) -> anyhow::Result<()> {
+    let manifests: Vec<_> = suite.apps.values().map(|app| app.lasting()).collect();
     for manifest in &manifests {
         for queue in &manifest.queues {
-            let visibility = Duration::from_secs(queue.visibility_timeout_seconds.into());
-            suite.queues.create(QueueConfig { visibility, ..QueueConfig::new(&queue.dead_letter_queue) })?;
-            let config = QueueConfig { visibility, ..QueueConfig::new(&queue.name) };
-            suite.queues.create(config.redrive_to(&queue.dead_letter_queue, queue.max_receive_count))?;
+            create(suite, queue)?;
         }
         for topic in &manifest.topics {
-            topics.create(topic.name);
+            suite.topics.create(topic.name);
         }
     }
     for manifest in &manifests {
         for rule in &manifest.rules {
-            let target = match &rule.target {
-                Target::Queue(queue) => BusTarget::queue(queue),
-                Target::Topic(topic) => BusTarget::topic(*topic),
-            };
-            suite.bus.put_rule(&rule.name, &rule.pattern, vec![target])?;
-        }
-        for subscription in &manifest.subscriptions {
-            let filter = Pattern::compile(&subscription.filter_policy)?;
-            let queue = Subscription {
-                queue: subscription.queue.clone(),
-                raw: subscription.raw_delivery,
-                filter: Some(filter),
-            };
-            topics.subscribe(subscription.topic, queue)?;
+            put(suite, rule)?;
         }
     }
     Ok(())
 }
 
-/// Maps queues and streams to the functions.
-pub fn start(
-    suite: &Suite,
-    stop: &watch::Sender<bool>,
-) -> anyhow::Result<(Vec<EventSourceMapping>, Vec<JoinHandle<()>>)> {
-    let mut mappings = Vec::new();
+fn create(suite: &Suite, queue: &Queue) -> anyhow::Result<()> {
+    let visibility = Duration::from_secs(queue.visibility_timeout_seconds.into());
+    suite.queues.create(QueueConfig { visibility, ..QueueConfig::new(&queue.dead_letter_queue) })?;
+    let config = QueueConfig { visibility, ..QueueConfig::new(&queue.name) };
+    Ok(suite.queues.create(config.redrive_to(&queue.dead_letter_queue, queue.max_receive_count))?)
+}
+
+fn put(suite: &Suite, rule: &Rule) -> anyhow::Result<()> {
+    let target = match &rule.target {
+        Target::Queue(queue) => BusTarget::queue(queue),
+        Target::Topic(topic) => BusTarget::topic(*topic),
+    };
+    Ok(suite.bus.put_rule(&rule.name, &rule.pattern, vec![target])?)
+}
+
+/// Feeds a generation of a projection: its queue, subscribed, and its consumer. What is there already is left as it is.
+pub fn feed(suite: &Suite, app: &Arc<App>, parts: &Parts) -> anyhow::Result<()> {
+    create(suite, &parts.queue)?;
+    match &parts.feed {
+        Feed::Rule(rule) => put(suite, rule)?,
+        Feed::Topic(wanted) => {
+            let filter = Some(Pattern::compile(&wanted.filter_policy)?);
+            let subscription = Subscription { queue: wanted.queue.clone(), raw: wanted.raw_delivery, filter };
+            suite.topics.subscribe(wanted.topic, subscription)?;
+        }
+    }
+    map(suite, app, &parts.function)?;
+    let functions = app.manifest().functions.into_iter();
+    for function in functions.filter(|function| matches!(function.trigger, Trigger::Queues { .. })) {
+        let Trigger::Queues { batch_size, .. } = function.trigger else { continue };
+        let queues = vec![parts.queue.dead_letter_queue.clone()];
+        map(suite, app, &Function { trigger: Trigger::Queues { queues, batch_size }, ..function })?;
+    }
+    Ok(())
+}
+
+/// Takes away what feeds a generation of a projection, its queue too.
+pub async fn starve(suite: &Suite, app: &App, parts: &Parts) -> anyhow::Result<()> {
+    let queue = parts.queue.name.as_str();
+    match &parts.feed {
+        Feed::Rule(rule) => suite.bus.delete_rule(&rule.name),
+        Feed::Topic(subscription) => suite.topics.unsubscribe(subscription.topic, queue),
+    }
+    for queue in [queue, parts.queue.dead_letter_queue.as_str()] {
+        let mapping = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
+        if let Some(mapping) = mapping {
+            mapping.stop().await;
+        }
+        if suite.queues.config(queue).is_ok() {
+            suite.queues.delete_queue(queue)?;
+        }
+    }
+    tracing::info!(micrograph = app.name(), queue, "a generation is fed no more");
+    Ok(())
+}
+
+/// Maps queues to their function, each unless it is mapped already.
+pub fn map(suite: &Suite, app: &Arc<App>, function: &Function) -> anyhow::Result<()> {
+    let configs: Vec<MappingConfig> = match &function.trigger {
+        Trigger::Queue { queue, batch_size, window_seconds, maximum_concurrency } => vec![MappingConfig {
+            batch_size: *batch_size as usize,
+            window: if *window_seconds == 0 { Duration::ZERO } else { WINDOW },
+            concurrency: *maximum_concurrency as usize,
+            ..MappingConfig::new(queue)
+        }],
+        Trigger::Queues { queues, batch_size } => {
+            let config =
+                |queue| MappingConfig { batch_size: *batch_size as usize, ..MappingConfig::new(queue) };
+            queues.iter().map(config).collect()
+        }
+        Trigger::Stream { .. } | Trigger::Schedule { .. } | Trigger::Http => Vec::new(),
+    };
+    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    let mut mappings = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner);
+    for config in configs {
+        if let Entry::Vacant(mapping) = mappings.entry(config.queue.clone()) {
+            let config = MappingConfig { timeout, ..config };
+            let handler = handler(app, function, &suite.tally);
+            mapping.insert(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
+        }
+    }
+    Ok(())
+}
+
+/// Maps queues and streams to the functions: all but those of projections.
+pub fn start(suite: &Suite, stop: &watch::Sender<bool>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut pumps = Vec::new();
     for app in suite.apps.values() {
         let database = suite.database(app.name()).context("a micrograph has a database")?;
-        for function in app.manifest().functions {
+        for function in app.lasting().functions {
+            map(suite, app, &function)?;
             match &function.trigger {
-                Trigger::Queue { queue, batch_size, window_seconds, maximum_concurrency } => {
-                    let config = MappingConfig {
-                        batch_size: *batch_size as usize,
-                        window: if *window_seconds == 0 { Duration::ZERO } else { WINDOW },
-                        concurrency: *maximum_concurrency as usize,
-                        timeout: Duration::from_secs(function.timeout_seconds.into()),
-                        ..MappingConfig::new(queue)
-                    };
-                    let handler = handler(app, &function, &suite.tally);
-                    mappings.push(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
-                }
-                Trigger::Queues { queues, batch_size } => {
-                    for queue in queues {
-                        let config = MappingConfig {
-                            batch_size: *batch_size as usize,
-                            timeout: Duration::from_secs(function.timeout_seconds.into()),
-                            ..MappingConfig::new(queue)
-                        };
-                        let handler = handler(app, &function, &suite.tally);
-                        mappings.push(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
-                    }
-                }
                 Trigger::Stream { table, batch_size } => {
-                    let table = app.environment().table(table);
                     let pump = Pump {
                         app: Arc::clone(app),
                         database: database.clone(),
-                        table,
+                        table: app.environment().table(table),
                         limit: *batch_size as usize,
                         tally: Arc::clone(&suite.tally),
                         function: function.handler.clone(),
@@ -118,11 +161,11 @@ pub fn start(
                     let (app, handler) = (Arc::clone(app), function.handler.clone());
                     pumps.push(tokio::spawn(on_schedule(app, handler, every, stop.subscribe())));
                 }
-                Trigger::Http => {}
+                Trigger::Queue { .. } | Trigger::Queues { .. } | Trigger::Http => {}
             }
         }
     }
-    Ok((mappings, pumps))
+    Ok(pumps)
 }
 
 /// Invokes a function by the clock.
@@ -154,8 +197,7 @@ fn handler(app: &Arc<App>, function: &Function, tally: &Arc<Tally>) -> Handler {
         Box::pin(async move {
             let started = Instant::now();
             let deadline = Some(started + timeout);
-            let consumer = handler.strip_prefix("consumer.").and_then(|projection| app.consumer(projection));
-            let Some(consumer) = consumer else {
+            let Some(consumer) = app.consumer(&handler) else {
                 let answer = app.invoke(&handler, &payload, deadline).await?;
                 tally.invoked(&name, records(&payload), started.elapsed());
                 return Ok(answer);

@@ -169,7 +169,7 @@ async fn an_empty_projection_is_filled_by_a_replay() {
     let mut equal = 0;
     for micrograph in local::shop::micrographs() {
         for projection in micrograph.projections() {
-            let table = projection.table(micrograph.name()).name;
+            let table = projection.table(micrograph.name(), projection.generation()).name;
             assert_eq!(filled[&table], expected[&table], "{table}");
             equal += 1;
         }

@@ -124,6 +124,11 @@ impl EventBus {
         Ok(())
     }
 
+    /// Removes a rule, if there is one of this name.
+    pub fn delete_rule(&self, name: &str) {
+        self.0.rules.write().unwrap_or_else(PoisonError::into_inner).retain(|rule| rule.name != name);
+    }
+
     /// A client of the real SDK. It has `PutEvents`, and answers `UnknownOperationException` to the others; it needs
     /// neither network nor credentials.
     pub fn client(&self) -> aws_sdk_eventbridge::Client {

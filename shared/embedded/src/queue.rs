@@ -199,6 +199,9 @@ impl Default for QueueSettings {
     }
 }
 
+/// How often it is looked whether messages are deleted by now.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// All queues of this process. Clones share them. Calls block for as long as a small SQLite transaction takes.
 #[derive(Clone)]
 pub struct Queues(Arc<Shared>);
@@ -258,6 +261,13 @@ impl Queues {
     /// at once.
     pub fn create(&self, config: QueueConfig) -> Result<(), QueueError> {
         self.inner().create(config, self.0.clock.now_ms())
+    }
+
+    /// Deletes a queue with its messages. Stop what reads it first.
+    pub fn delete_queue(&self, queue: &str) -> Result<(), QueueError> {
+        self.inner().remove(queue)?;
+        self.active();
+        Ok(())
     }
 
     /// The configuration of a queue.
@@ -354,6 +364,15 @@ impl Queues {
     /// How many messages each queue holds, by name.
     pub fn depths(&self) -> Result<Vec<(String, Depth)>, QueueError> {
         self.inner().depths(self.0.clock.now_ms())
+    }
+
+    /// Waits until every message that a queue holds now was deleted; messages that are sent meanwhile don't count.
+    pub async fn settled(&self, queue: &str) -> Result<(), QueueError> {
+        let newest = self.inner().newest(queue)?;
+        while self.inner().oldest(queue)?.is_some_and(|oldest| oldest <= newest) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Tells of new and returned messages of a queue. Subscribe, receive, then wait.

@@ -91,6 +91,14 @@ impl Topics {
         Ok(())
     }
 
+    /// Ends a queue's subscription, if it has one.
+    pub fn unsubscribe(&self, topic: &str, queue: &str) {
+        let mut topics = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(subscriptions) = topics.get_mut(topic) {
+            subscriptions.retain(|subscription| subscription.queue != queue);
+        }
+    }
+
     /// Publishes a message: it is durable in every subscribed queue that wants it once this returns. Returns its id.
     pub fn publish(&self, topic: &str, notification: &Notification) -> Result<String, TopicError> {
         let size = notification.message.len();

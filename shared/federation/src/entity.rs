@@ -43,7 +43,8 @@ impl<V: View> Entities<V> {
 
     /// One view, read together with what others ask for within a millisecond. `None` when there is none.
     pub async fn load(&self, key: Key) -> Result<Option<V>, Arc<ReadError>> {
-        match self.0.load_one(key).await {
+        let table = self.0.loader().reader.current().await?.shared_table();
+        match self.0.load_one((table, key)).await {
             Ok(read) => read.transpose(),
             Err(never) => match never {},
         }
@@ -51,6 +52,14 @@ impl<V: View> Entities<V> {
 
     /// Several views at once, in the order of the keys.
     pub async fn load_many(&self, keys: &[Key]) -> Vec<Result<Option<V>, Arc<ReadError>>> {
+        let table = match self.0.loader().reader.current().await {
+            Ok(reader) => reader.shared_table(),
+            Err(error) => {
+                let error = Arc::new(error);
+                return keys.iter().map(|_| Err(Arc::clone(&error))).collect();
+            }
+        };
+        let keys: Vec<(Arc<str>, Key)> = keys.iter().map(|key| (Arc::clone(&table), key.clone())).collect();
         match self.0.load_many(keys.iter().cloned()).await {
             Ok(read) => keys.iter().map(|key| read.get(key).cloned().transpose()).collect(),
             Err(never) => match never {},
@@ -74,14 +83,28 @@ impl<V: View + OutputType> Entities<V> {
     }
 }
 
-impl<V: View> Loader<Key> for EntityLoader<V> {
+/// A key with its table: requests that are gathered together may be pinned to different ones.
+impl<V: View> Loader<(Arc<str>, Key)> for EntityLoader<V> {
     /// Each key has a result of its own, so that one bad item fails no neighbour.
     type Value = Result<V, Arc<ReadError>>;
     type Error = std::convert::Infallible;
 
-    async fn load(&self, keys: &[Key]) -> Result<HashMap<Key, Self::Value>, Self::Error> {
-        let views = self.reader.batch_get_each::<V>(keys).await;
-        Ok(keys.iter().cloned().zip(views).filter_map(|(key, view)| Some((key, view.transpose()?))).collect())
+    async fn load(
+        &self,
+        keys: &[(Arc<str>, Key)],
+    ) -> Result<HashMap<(Arc<str>, Key), Self::Value>, Self::Error> {
+        let mut tables: HashMap<Arc<str>, Vec<Key>> = HashMap::new();
+        for (table, key) in keys {
+            tables.entry(Arc::clone(table)).or_default().push(key.clone());
+        }
+        let mut found = HashMap::with_capacity(keys.len());
+        for (table, keys) in tables {
+            let views = self.reader.at(Arc::clone(&table)).batch_get_each::<V>(&keys).await;
+            let views = keys.into_iter().zip(views);
+            found
+                .extend(views.filter_map(|(key, view)| Some(((Arc::clone(&table), key), view.transpose()?))));
+        }
+        Ok(found)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cache::{Lifetime, NO_STORE};
 use crate::error;
+use crate::read;
 use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
 use async_graphql::parser::types::OperationType;
@@ -104,7 +105,7 @@ where
     let span = tracing::error_span!("graphql", correlation_id = context.correlation_id);
     let correlation_id = context.correlation_id.clone();
     let mut response = async {
-        match run(schema, &request, context, options).await {
+        match read::pinned(run(schema, &request, context, options)).await {
             Ok(response) => response,
             Err(refusal) => refusal.answer(&request),
         }

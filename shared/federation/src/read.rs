@@ -4,10 +4,12 @@
 //! `ttl` (epoch seconds). Items of several sources have `v_<source>`, `h_<source>` and `d_<source>` instead: what a
 //! source's deletion means is then the view's business.
 
+mod alias;
 mod backoff;
 mod list;
 
 use crate::key::Key;
+pub use alias::{Alias, pinned};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 pub use backoff::Backoff;
@@ -29,11 +31,15 @@ const MAX_CONCURRENT: usize = 8;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Reads one table. Cheap to clone.
+/// Reads one table, or the one that stands behind an [`Alias`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reader {
     client: Client,
+    /// The table; with an alias, its name.
     table: Arc<str>,
+    alias: Option<Arc<dyn Alias>>,
+    /// What cursors are bound to.
+    name: Arc<str>,
     consistent: bool,
     backoff: Backoff,
     now: fn() -> i64,
@@ -74,6 +80,15 @@ pub enum ReadError {
         #[source]
         source: Box<serde_dynamo::Error>,
     },
+    /// Which table an alias stands for can't be told.
+    #[error("which table stands behind {alias} can't be told")]
+    Alias {
+        /// The alias.
+        alias: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Too many keys for one call.
     #[error("{keys} keys were asked of {table} at once; {MAX_KEYS} is the most")]
     TooMany {
@@ -103,13 +118,22 @@ pub enum ReadError {
 impl Reader {
     /// Reads `table` by `client`, eventually consistent, with the default [`Backoff`] and the system's clock.
     pub fn new(client: Client, table: impl Into<Arc<str>>) -> Self {
+        let table = table.into();
         Self {
             client,
-            table: table.into(),
+            name: Arc::clone(&table),
+            table,
+            alias: None,
             consistent: false,
             backoff: Backoff::default(),
             now: system_seconds,
         }
+    }
+
+    /// Reads the table that stands behind an alias; one table for the whole of a request, see [`pinned`].
+    pub fn of(client: Client, alias: Arc<dyn Alias>) -> Self {
+        let reader = Self::new(client, alias.name());
+        Self { alias: Some(alias), ..reader }
     }
 
     /// Reads consistently, at twice the price. Lists over an index stay eventually consistent.
@@ -130,9 +154,27 @@ impl Reader {
         Self { now, ..self }
     }
 
-    /// The table's name.
+    /// The table's name, or its alias.
     pub fn table(&self) -> &str {
         &self.table
+    }
+
+    /// The reader of the table that stands behind the alias for this request.
+    pub(crate) async fn current(&self) -> Result<Self, ReadError> {
+        match &self.alias {
+            None => Ok(self.clone()),
+            Some(alias) => Ok(self.at(alias::resolve(&**alias).await?)),
+        }
+    }
+
+    /// The reader of a table that stood behind the alias.
+    pub(crate) fn at(&self, table: Arc<str>) -> Self {
+        Self { table, alias: None, ..self.clone() }
+    }
+
+    /// The name of the table that it reads.
+    pub(crate) fn shared_table(&self) -> Arc<str> {
+        Arc::clone(&self.table)
     }
 
     /// One view; `None` when it is missing, a tombstone or expired.
@@ -157,6 +199,16 @@ impl Reader {
         &self,
         keys: &[Key],
     ) -> Vec<Result<Option<V>, Arc<ReadError>>> {
+        match self.current().await {
+            Ok(reader) => reader.read_each(keys).await,
+            Err(error) => {
+                let error = Arc::new(error);
+                keys.iter().map(|_| Err(Arc::clone(&error))).collect()
+            }
+        }
+    }
+
+    async fn read_each<V: DeserializeOwned>(&self, keys: &[Key]) -> Vec<Result<Option<V>, Arc<ReadError>>> {
         // DynamoDB would refuse the whole batch for one key that no item can have.
         let mut distinct: Vec<&Key> = keys.iter().filter(|key| key.is_possible()).collect();
         distinct.sort_unstable();

@@ -3,18 +3,20 @@
 use crate::commands::Commands;
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
+use crate::generations::Read;
 use crate::manifest::{Manifest, Queue};
 use crate::publisher::Publisher;
 use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
-use projection::dynamodb::{CreateTableError, DynamoStore, create_table};
+use projection::dynamodb::{CreateTableError, create_table};
 use projection::quarantine::{DynamoQuarantine, Standing, dead_letters};
 use projection::store::StoreError;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use telemetry::metrics;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// A micrograph that can be invoked. Each role is built when it is first asked for, so that a function of one role
@@ -22,10 +24,11 @@ use tokio::time::Instant;
 pub struct App {
     micrograph: Micrograph,
     environment: Environment,
-    consumers: BTreeMap<&'static str, OnceLock<Consumer>>,
+    consumers: Mutex<BTreeMap<String, Arc<Consumer>>>,
     commands: OnceLock<Commands>,
     publisher: OnceLock<Publisher>,
     subgraph: OnceLock<Option<Subgraph>>,
+    adopted: OnceCell<()>,
 }
 
 /// Why an invocation failed as a whole.
@@ -44,19 +47,35 @@ pub enum InvokeError {
     /// The payload can't be taken apart, or what was handed over alone could not be dealt with for now.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
-    /// The quarantine can't be measured for now.
-    #[error("the quarantine can't be measured")]
-    Watch(#[from] StoreError),
+    /// What the invocation stands on could not be read or written for now.
+    #[error("what the invocation stands on can't be read or written for now")]
+    Store(#[from] StoreError),
+}
+
+/// Why a micrograph's tables could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// A table could not be created.
+    #[error(transparent)]
+    Table(#[from] CreateTableError),
+    /// It could not be noted which generations are read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl App {
+    /// What it declares.
+    pub(crate) fn micrograph(&self) -> &Micrograph {
+        &self.micrograph
+    }
+
     /// Puts a micrograph into its environment.
     pub fn new(micrograph: Micrograph, environment: Environment) -> Arc<Self> {
-        let consumers = micrograph.projections().map(|it| (it.name(), OnceLock::new())).collect();
         Arc::new(Self {
             micrograph,
             environment,
-            consumers,
+            consumers: Mutex::default(),
+            adopted: OnceCell::new(),
             commands: OnceLock::new(),
             publisher: OnceLock::new(),
             subgraph: OnceLock::new(),
@@ -78,26 +97,30 @@ impl App {
         Manifest::of(&self.micrograph)
     }
 
-    /// Handles an invocation, by the handler's name: `consumer.<projection>`, `commands`, `outbox`, `dead-letters` or
-    /// `watch`.
+    /// What it needs of its surroundings whatever the generations of its projections.
+    pub fn lasting(&self) -> Manifest {
+        Manifest::lasting(&self.micrograph)
+    }
+
+    /// Handles an invocation, by the handler's name: `consumer.<projection>-<generation>`, `commands`, `outbox`,
+    /// `dead-letters` or `watch`.
     pub async fn invoke(
         &self,
         handler: &str,
         payload: &[u8],
         deadline: Option<Instant>,
     ) -> Result<Value, InvokeError> {
-        if let Some(projection) = handler.strip_prefix("consumer.")
-            && let Some(consumer) = self.consumer(projection)
-        {
+        if let Some(consumer) = self.consumer(handler) {
+            Box::pin(self.adopted.get_or_try_init(|| self.adopt())).await?;
             return Ok(Box::pin(consumer.handle(payload, deadline)).await?);
         }
         match handler {
             "commands" if !self.micrograph.decides.is_empty() => {
                 Ok(Box::pin(self.commands().handle(payload, deadline)).await?)
             }
-            "dead-letters" if !self.manifest().queues.is_empty() => {
+            "dead-letters" => {
                 let queues = self.manifest().queues;
-                let consumer = |name: &str| gave_up(&queues, name);
+                let consumer = |name: &str| gave_up(self.name(), &queues, name);
                 Ok(Box::pin(dead_letters::drain(&self.quarantine(), payload, consumer)).await?)
             }
             "watch" => Ok(serde_json::to_value(Box::pin(self.watch()).await?).unwrap_or_default()),
@@ -129,22 +152,32 @@ impl App {
         Ok(standing)
     }
 
-    /// The consumer of a projection.
-    pub fn consumer(&self, projection: &str) -> Option<&Consumer> {
-        let declared = self.micrograph.projections().find(|it| it.name() == projection)?;
-        let build = || {
-            let environment = &self.environment;
-            let store = DynamoStore::new(environment.dynamodb.clone(), environment.clock);
-            Consumer::new(
-                self.name(),
-                declared.clone(),
-                environment.table(&declared.table(self.name()).name),
-                Arc::new(store),
-                Arc::new(self.quarantine()),
-                environment.clock,
-            )
-        };
-        Some(self.consumers.get(projection)?.get_or_init(build))
+    /// The consumer behind a handler's name, `consumer.<projection>-<generation>`.
+    ///
+    /// It is given a store and a quarantine, and nothing else: no generation, whether it is read or only built, has
+    /// the means to publish an event or to send a command.
+    pub fn consumer(&self, handler: &str) -> Option<Arc<Consumer>> {
+        let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(consumer) = consumers.get(handler) {
+            return Some(Arc::clone(consumer));
+        }
+        let named = handler.strip_prefix("consumer.")?;
+        let (folds, generation) = self.micrograph.projections().find_map(|it| {
+            let generation = named.strip_prefix(it.name())?.strip_prefix('-')?.parse().ok()?;
+            Some((self.micrograph.folds(it.name(), generation)?, generation))
+        })?;
+        let environment = &self.environment;
+        let consumer = Consumer::new(
+            self.name(),
+            folds.clone(),
+            environment.table(&generation.name(self.name(), folds.name())),
+            self.store(),
+            Arc::new(self.quarantine()),
+            environment.clock,
+        );
+        let consumer = Arc::new(consumer);
+        consumers.insert(handler.to_owned(), Arc::clone(&consumer));
+        Some(consumer)
     }
 
     /// Decides commands.
@@ -169,34 +202,46 @@ impl App {
         DynamoQuarantine::new(dynamodb.clone(), table, build, *clock)
     }
 
-    /// Reads a projection of its own.
+    /// Reads a projection of its own, in the generation that is read.
     ///
     /// # Panics
     /// Where the micrograph declares no projection of that name: a mistake in its code.
     pub fn reader(&self, projection: &str) -> federation::Reader {
         let declared = self.micrograph.projections().find(|it| it.name() == projection);
-        let table =
-            declared.expect("a subgraph reads projections that its micrograph declares").table(self.name());
-        federation::Reader::new(self.environment.dynamodb.clone(), self.environment.table(&table.name))
+        let declared = declared.expect("a subgraph reads projections that its micrograph declares");
+        let alias = Read::new(self, declared);
+        federation::Reader::of(self.environment.dynamodb.clone(), Arc::new(alias))
     }
 
-    /// Creates its tables where they don't exist: for the local suite and for tests; on AWS a stack does it.
-    pub async fn create_tables(&self) -> Result<(), CreateTableError> {
-        for table in self.tables() {
-            create_table(&self.environment.dynamodb, &self.environment.table(&table.name), &table).await?;
+    /// Creates its tables where they don't exist, those of the generations that are fed among them: for the local
+    /// suite and for tests; on AWS a stack does it.
+    pub async fn create_tables(&self) -> Result<(), SetUpError> {
+        for table in self.lasting().tables {
+            self.create_table(&table).await?;
+        }
+        self.adopt().await?;
+        for projection in self.micrograph.projections() {
+            for parts in self.fed(projection.name()).await? {
+                self.create_table(&parts.table).await?;
+            }
         }
         Ok(())
     }
 
-    fn tables(&self) -> Vec<Table> {
-        self.manifest().tables
+    /// Creates a table where it doesn't exist.
+    pub async fn create_table(&self, table: &Table) -> Result<(), CreateTableError> {
+        create_table(&self.environment.dynamodb, &self.environment.table(&table.name), table).await
     }
 }
 
-/// Who gave up the messages of a dead-letter queue, and after how many deliveries; its name may have a prefix.
-fn gave_up(queues: &[Queue], name: &str) -> (String, Option<u32>) {
-    let of_queue = queues.iter().filter(|queue| name.ends_with(&queue.dead_letter_queue));
-    let Some(queue) = of_queue.max_by_key(|queue| queue.dead_letter_queue.len()) else {
+/// Who gave up the messages of a dead-letter queue, and after how many deliveries; its name may have a prefix, and be of
+/// any generation.
+fn gave_up(micrograph: &str, queues: &[Queue], name: &str) -> (String, Option<u32>) {
+    let named = |queue: &&Queue| {
+        name.ends_with(&queue.dead_letter_queue)
+            || name.contains(&format!("{micrograph}-{}-", queue.consumer))
+    };
+    let Some(queue) = queues.iter().filter(named).max_by_key(|queue| queue.consumer.len()) else {
         return (if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }, None);
     };
     (queue.consumer.clone(), Some(queue.max_receive_count))

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::commands::{Decider, decider};
 use crate::subgraph::Subgraph;
 use contracts::{Command, Event, EventKind, Kind};
-use projection::{Projection, Table};
+use projection::{Generation, Projection, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,7 +25,20 @@ pub struct Micrograph {
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
     pub projection: Projection,
+    /// The same projection with the folds of earlier versions, newest first.
+    pub earlier: Vec<Projection>,
     pub topic: Option<&'static str>,
+}
+
+impl Subscription {
+    fn new(projection: Projection, topic: Option<&'static str>) -> Self {
+        Self { projection, earlier: Vec::new(), topic }
+    }
+
+    /// The folds of all versions that this build has, the newest first.
+    pub fn versions(&self) -> impl Iterator<Item = &Projection> {
+        std::iter::once(&self.projection).chain(&self.earlier)
+    }
 }
 
 /// An event that a micrograph publishes.
@@ -60,14 +73,32 @@ impl Micrograph {
     /// Hydrates a projection with the events of the bus that it folds, by a queue of its own.
     #[must_use]
     pub fn consumes(mut self, projection: Projection) -> Self {
-        self.consumes.push(Subscription { projection, topic: None });
+        self.consumes.push(Subscription::new(projection, None));
         self
     }
 
     /// Hydrates a projection with the events of an SNS topic, by a queue that is subscribed to it.
     #[must_use]
     pub fn consumes_topic(mut self, topic: &'static str, projection: Projection) -> Self {
-        self.consumes.push(Subscription { projection, topic: Some(topic) });
+        self.consumes.push(Subscription::new(projection, Some(topic)));
+        self
+    }
+
+    /// Keeps the folds of an earlier version of a projection that it consumes, so that its generation stays fed until
+    /// the new one has proved itself.
+    ///
+    /// # Panics
+    /// Where no later version of a projection of that name is consumed: a mistake in its code.
+    #[must_use]
+    pub fn keeps(mut self, earlier: Projection) -> Self {
+        let later = |it: &&mut Subscription| {
+            it.projection.name() == earlier.name() && it.projection.version() > earlier.version()
+        };
+        let subscription = self.consumes.iter_mut().find(later);
+        subscription
+            .expect("an earlier version is kept of a projection that is consumed")
+            .earlier
+            .push(earlier);
         self
     }
 
@@ -107,6 +138,21 @@ impl Micrograph {
     /// The projections that it hydrates.
     pub fn projections(&self) -> impl Iterator<Item = &Projection> {
         self.consumes.iter().map(|it| &it.projection)
+    }
+
+    /// The subscription of a projection.
+    pub(crate) fn subscription(&self, projection: &str) -> Option<&Subscription> {
+        self.consumes.iter().find(|it| it.projection.name() == projection)
+    }
+
+    /// The folds by which a generation is fed; none where this build has no folds of its version.
+    pub(crate) fn folds(&self, projection: &str, generation: Generation) -> Option<&Projection> {
+        self.subscription(projection)?.versions().find(|it| it.version() == generation.version)
+    }
+
+    /// The table that says which generation of each projection is read, before any prefix of the deployment.
+    pub(crate) fn generations_table(&self) -> Table {
+        Table { ttl: None, ..Table::new(format!("{}-generations", self.name)) }
     }
 
     /// The table of an aggregate that it owns, before any prefix of the deployment.

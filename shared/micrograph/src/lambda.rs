@@ -67,8 +67,10 @@ async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> an
             let context = event.context;
             let span = span(&handler, &context);
             let deadline = Instant::now() + remaining(context.deadline, app.environment().clock);
-            let answer =
-                app.invoke(&handler, event.payload.get().as_bytes(), Some(deadline)).instrument(span).await;
+            let answer = Box::pin(
+                app.invoke(&handler, event.payload.get().as_bytes(), Some(deadline)).instrument(span),
+            )
+            .await;
             let answer = answer.map_err(|error| {
                 let message = telemetry::error_chain(&error);
                 tracing::error!(error = message, "the invocation failed");
@@ -91,9 +93,9 @@ fn span(role: &str, context: &lambda_runtime::Context) -> tracing::Span {
 fn kind(error: &InvokeError) -> &'static str {
     match error {
         InvokeError::UnknownHandler { .. } => "UnknownHandler",
+        InvokeError::Store(_) => "Store",
         InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",
         InvokeError::Consume(ConsumeError::Unfinished) => "Unfinished",
-        InvokeError::Watch(_) => "Watch",
     }
 }
 

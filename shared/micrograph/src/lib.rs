@@ -7,6 +7,9 @@ pub mod manifest;
 pub mod app;
 pub mod environment;
 
+pub mod generations;
+pub mod rebuild;
+
 pub mod commands;
 pub mod publisher;
 pub mod subgraph;

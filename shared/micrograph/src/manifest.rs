@@ -3,8 +3,8 @@
 
 use crate::declaration::{Micrograph, Published, Subscription};
 use contracts::event;
-use projection::Table;
 use projection::quarantine::COMMANDS;
+use projection::{Generation, Projection, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -200,8 +200,21 @@ const WINDOW: u32 = 1;
 const FOURTEEN_DAYS: u32 = 14 * 24 * 3600;
 
 impl Manifest {
-    /// The manifest of a micrograph.
+    /// The manifest of a micrograph, with the generations of its projections that are deployed with it.
     pub fn of(micrograph: &Micrograph) -> Self {
+        let mut manifest = Self::begin(micrograph);
+        for subscription in &micrograph.consumes {
+            manifest.projected(micrograph, subscription);
+        }
+        manifest.finish(micrograph)
+    }
+
+    /// What a micrograph needs whatever the generations of its projections.
+    pub(crate) fn lasting(micrograph: &Micrograph) -> Self {
+        Self::begin(micrograph).finish(micrograph)
+    }
+
+    fn begin(micrograph: &Micrograph) -> Self {
         let mut manifest = Self {
             micrograph: micrograph.name,
             tables: Vec::new(),
@@ -216,10 +229,16 @@ impl Manifest {
             decides: micrograph.decides.keys().copied().collect(),
         };
         manifest.tables.push(micrograph.quarantine_table());
-        manifest.owned(micrograph);
-        for subscription in &micrograph.consumes {
-            manifest.projected(micrograph, subscription);
+        if !micrograph.consumes.is_empty() {
+            manifest.tables.push(micrograph.generations_table());
         }
+        manifest.owned(micrograph);
+        manifest
+    }
+
+    /// The functions that look after all the rest.
+    fn finish(mut self, micrograph: &Micrograph) -> Self {
+        let manifest = &mut self;
         if !manifest.queues.is_empty() {
             let queues = manifest.queues.iter().map(|queue| queue.dead_letter_queue.clone()).collect();
             manifest.functions.push(Function {
@@ -233,17 +252,19 @@ impl Manifest {
         manifest.watched(micrograph);
         if micrograph.serves.is_some() {
             let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
-            let projected = micrograph.projections().map(|it| it.table(micrograph.name).name);
+            let versions = micrograph.consumes.iter().flat_map(Subscription::versions);
+            let projected = versions.map(|it| it.table(micrograph.name, it.generation()).name);
+            let aliases = (!micrograph.consumes.is_empty()).then(|| micrograph.generations_table().name);
             manifest.functions.push(Function {
                 handler: "subgraph".to_owned(),
                 trigger: Trigger::Http,
-                reads: owned.clone().chain(projected).collect(),
+                reads: owned.clone().chain(projected).chain(aliases).collect(),
                 // Mutations are commands, decided where they arrive.
                 writes: owned.collect(),
                 ..Function::new()
             });
         }
-        manifest
+        self
     }
 
     fn watched(&mut self, micrograph: &Micrograph) {
@@ -271,7 +292,7 @@ impl Manifest {
     fn owned(&mut self, micrograph: &Micrograph) {
         let owned: Vec<Table> = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it)).collect();
         if !micrograph.decides.is_empty() {
-            let queue = Queue::new(micrograph.name, COMMANDS, true);
+            let queue = Queue::new(&format!("{}-{COMMANDS}", micrograph.name), COMMANDS, true);
             let names: Vec<String> = owned.iter().map(|table| table.name.clone()).collect();
             self.functions.push(Function {
                 handler: "commands".to_owned(),
@@ -304,39 +325,86 @@ impl Manifest {
     }
 
     fn projected(&mut self, micrograph: &Micrograph, subscription: &Subscription) {
-        let Subscription { projection, topic } = subscription;
-        let table = projection.table(micrograph.name);
-        let queue = Queue::new(micrograph.name, projection.name(), false);
-        let sources: BTreeSet<String> =
-            projection.consumes().map(|(domain, _)| event::source(domain)).collect();
-        let names: BTreeSet<&str> = projection.consumes().map(|(_, name)| name).collect();
+        for folds in subscription.versions() {
+            let parts = Parts::of(micrograph, subscription, folds, folds.generation());
+            match parts.feed {
+                Feed::Rule(rule) => self.rules.push(rule),
+                Feed::Topic(subscription) => self.subscriptions.push(subscription),
+            }
+            self.functions.push(parts.function);
+            self.queues.push(parts.queue);
+            self.tables.push(parts.table);
+        }
+    }
+}
+
+/// What a generation of a projection needs of its surroundings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts {
+    /// Where it is stored.
+    pub table: Table,
+    /// From which it is fed.
+    pub queue: Queue,
+    /// What reaches the queue.
+    pub feed: Feed,
+    /// Its consumer.
+    pub function: Function,
+}
+
+/// What reaches the queue of a projection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feed {
+    /// Events of the bus.
+    Rule(Rule),
+    /// Events of an SNS topic.
+    Topic(TopicSubscription),
+}
+
+impl Parts {
+    pub(crate) fn of(
+        micrograph: &Micrograph,
+        subscription: &Subscription,
+        folds: &Projection,
+        generation: Generation,
+    ) -> Self {
+        let table = folds.table(micrograph.name, generation);
+        let queue = Queue::new(&table.name, folds.name(), false);
+        let sources: BTreeSet<String> = folds.consumes().map(|(domain, _)| event::source(domain)).collect();
+        let names: BTreeSet<&str> = folds.consumes().map(|(_, name)| name).collect();
         let pattern = json!({ "source": sources, "detail-type": names });
-        match topic {
+        let feed = match subscription.topic {
             None => {
                 let (name, target) = (queue.name.clone(), Target::Queue(queue.name.clone()));
-                self.rules.push(Rule { name, pattern, target });
+                Feed::Rule(Rule { name, pattern, target })
             }
-            Some(topic) => self.subscriptions.push(TopicSubscription {
+            Some(topic) => Feed::Topic(TopicSubscription {
                 topic,
                 queue: queue.name.clone(),
                 raw_delivery: false,
                 filter_policy: pattern,
             }),
-        }
-        self.functions.push(Function {
-            handler: format!("consumer.{}", projection.name()),
+        };
+        let function = Function {
+            handler: generation.handler(folds.name()),
             trigger: Trigger::Queue {
                 queue: queue.name.clone(),
                 batch_size: 1_000,
                 window_seconds: WINDOW,
                 maximum_concurrency: 2,
             },
-            reads: vec![table.name.clone(), micrograph.quarantine_table().name],
-            writes: vec![table.name.clone(), micrograph.quarantine_table().name],
+            reads: vec![
+                table.name.clone(),
+                micrograph.quarantine_table().name,
+                micrograph.generations_table().name,
+            ],
+            writes: vec![
+                table.name.clone(),
+                micrograph.quarantine_table().name,
+                micrograph.generations_table().name,
+            ],
             ..Function::new()
-        });
-        self.queues.push(queue);
-        self.tables.push(table);
+        };
+        Self { table, queue, feed, function }
     }
 }
 
@@ -354,8 +422,8 @@ fn consumed(micrograph: &Micrograph) -> Vec<String> {
 }
 
 impl Queue {
-    fn new(micrograph: &str, consumer: &str, fifo: bool) -> Self {
-        let (name, suffix) = (format!("{micrograph}-{consumer}"), if fifo { ".fifo" } else { "" });
+    fn new(name: &str, consumer: &str, fifo: bool) -> Self {
+        let suffix = if fifo { ".fifo" } else { "" };
         Self {
             dead_letter_queue: format!("{name}-dead-letters{suffix}"),
             name: format!("{name}{suffix}"),

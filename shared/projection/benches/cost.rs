@@ -192,13 +192,13 @@ struct Cost {
 
 async fn on_dynamodb(kind: &Kind, payloads: &[String], filter: bool) -> anyhow::Result<Cost> {
     let dynamodb = DynamoDb::in_memory()?;
-    let table = kind.projection.table("cost");
+    let table = kind.projection.table("cost", kind.projection.generation());
     create_table(&dynamodb.client(), &table.name, &table).await?;
     cost(kind, Arc::new(DynamoStore::new(dynamodb.client(), testkit::clock)), payloads, filter).await
 }
 
 async fn cost(kind: &Kind, store: Arc<dyn Store>, payloads: &[String], filter: bool) -> anyhow::Result<Cost> {
-    let table = kind.projection.table("cost").name;
+    let table = kind.projection.table("cost", kind.projection.generation()).name;
     let quarantine = Arc::new(Shelf::default());
     let mut consumer =
         Consumer::new("cost", kind.projection.clone(), table, store, quarantine, testkit::clock);

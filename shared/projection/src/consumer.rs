@@ -134,7 +134,12 @@ impl Consumer {
         let mut joins = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             match self.fold(message, &mut ages, &mut links) {
-                Ok(folded) => joins.extend(folded.into_iter().map(|join| (index, join))),
+                Ok(folded) => {
+                    if message.repair {
+                        self.forget(&folded);
+                    }
+                    joins.extend(folded.into_iter().map(|join| (index, join)));
+                }
                 Err((reason, detail)) => fates[index] = Fate::Quarantined(reason, detail),
             }
         }
@@ -282,6 +287,18 @@ impl Consumer {
         hash: &str,
     ) -> Option<Outcome> {
         self.filter.as_ref()?.outcome(key, source, version, hash)
+    }
+
+    /// What was found missing is written, whatever this container remembers.
+    fn forget(&self, joins: &[Join]) {
+        let Some(filter) = &self.filter else { return };
+        for join in joins {
+            match join {
+                Join::Put(put) => filter.forget(&put.key, put.source),
+                Join::Contribution(it) => filter.forget(&it.child(), None),
+                Join::Dot(_) => {}
+            }
+        }
     }
 
     fn learn(&self, key: &Key, source: Option<&'static str>, version: Version, hash: &str, outcome: Outcome) {

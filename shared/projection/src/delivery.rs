@@ -14,6 +14,10 @@ pub const OUTBOX: &str = "events";
 /// The message attribute that says which entry of the quarantine a message was redriven from.
 pub const REDRIVE: &str = "redrive";
 
+/// The message attribute that says that what a message tells was found missing: a warm container's memory of having
+/// stored it doesn't count.
+pub const REPAIR: &str = "repair";
+
 /// A payload, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery<'a> {
@@ -34,13 +38,15 @@ pub struct Message<'a> {
     pub malformed: Option<String>,
     /// The entry of the quarantine that it was redriven from, as its attribute [`REDRIVE`] says.
     pub redrive: Option<Cow<'a, str>>,
+    /// Whether what it tells was found missing, as its attribute [`REPAIR`] says.
+    pub repair: bool,
     /// The queue that it came from.
     pub queue: Option<Cow<'a, str>>,
 }
 
 impl<'a> Message<'a> {
     fn new(id: Cow<'a, str>, body: Cow<'a, str>) -> Self {
-        Self { id, body, malformed: None, redrive: None, queue: None }
+        Self { id, body, malformed: None, redrive: None, repair: false, queue: None }
     }
 }
 
@@ -74,10 +80,12 @@ struct Record<'a> {
 }
 
 /// The one message attribute that is read; others may be anything.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Attributes<'a> {
     #[serde(borrow, default)]
     redrive: Option<Attribute<'a>>,
+    #[serde(borrow, default)]
+    repair: Option<Attribute<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -162,14 +170,15 @@ impl<'a> Delivery<'a> {
                 self.messages.push(Message::new(sns.message_id, sns.message));
             }
             Record { message_id: Some(id), body: Some(body), attributes, source_arn, .. } => {
-                let redrive =
-                    attributes.and_then(|it| serde_json::from_str::<Attributes<'_>>(it.get()).ok()?.redrive);
+                let attributes = attributes.and_then(|it| serde_json::from_str(it.get()).ok());
+                let Attributes { redrive, repair } = attributes.unwrap_or_default();
                 let queue = source_arn.map(|arn| match arn {
                     Cow::Borrowed(arn) => Cow::Borrowed(queue_in(arn)),
                     Cow::Owned(arn) => Cow::Owned(queue_in(&arn).to_owned()),
                 });
                 let redrive = redrive.map(|attribute| attribute.text);
-                self.messages.push(Message { redrive, queue, ..Message::new(id, body) });
+                let repair = repair.is_some();
+                self.messages.push(Message { redrive, repair, queue, ..Message::new(id, body) });
             }
             Record { message_id, source, .. } => {
                 let why = format!(

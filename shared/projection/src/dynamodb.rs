@@ -5,7 +5,7 @@ mod contribute;
 mod put;
 mod tables;
 
-pub use tables::{CreateTableError, create_table};
+pub use tables::{CreateTableError, create_table, delete_table};
 
 use crate::join::{Contribution, Dot, Put};
 use crate::key::Key;

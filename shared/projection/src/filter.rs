@@ -37,6 +37,11 @@ impl Filter {
         }
     }
 
+    /// Forgets a key.
+    pub fn forget(&self, key: &Key, source: Option<&'static str>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&(key.clone(), source));
+    }
+
     /// Remembers what is stored now. Call it only after the store has said so.
     pub fn learn(&self, key: &Key, source: Option<&'static str>, version: Version, hash: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! A projection: pure folds from events to joins, told apart by the kind of event at compile time.
 
+use crate::generation::Generation;
 use crate::join::{Amount, Body, Contribution, Dot, Join, Put, Row};
 use crate::json;
 use crate::key::Key;
@@ -198,10 +199,14 @@ impl Projection {
         self.version
     }
 
-    /// The table of this generation.
-    pub fn table(&self, micrograph: &str) -> Table {
-        let name = format!("{micrograph}-{}-{}", self.name, self.version);
-        Table { indexes: self.indexes.clone(), ..Table::new(name) }
+    /// The generation that is deployed with these folds.
+    pub fn generation(&self) -> Generation {
+        Generation::deployed(self.version)
+    }
+
+    /// The table of a generation with these folds.
+    pub fn table(&self, micrograph: &str, generation: Generation) -> Table {
+        Table { indexes: self.indexes.clone(), ..Table::new(generation.name(micrograph, self.name)) }
     }
 
     /// The events that it folds, as (domain, name), in order.

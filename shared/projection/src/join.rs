@@ -10,6 +10,12 @@ use std::collections::BTreeMap;
 /// Attributes that belong to the joins; a view can't use these names, nor one of them followed by `_`.
 pub const RESERVED: [&str; 9] = ["pk", "sk", "v", "h", "d", "ttl", "applied", "upto", "from"];
 
+/// Whether an attribute belongs to the joins.
+pub fn is_reserved(attribute: &str) -> bool {
+    let rests = RESERVED.iter().filter_map(|it| attribute.strip_prefix(it));
+    rests.into_iter().any(|rest| rest.is_empty() || rest.starts_with('_'))
+}
+
 /// An item as a State event says it is.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -33,12 +39,7 @@ impl Row {
 
 fn attributes<V: Serialize>(view: &V) -> Result<Item, String> {
     let item: Item = serde_dynamo::to_item(view).map_err(|error| error.to_string())?;
-    let reserved = |name: &str| {
-        RESERVED
-            .iter()
-            .any(|it| name.strip_prefix(it).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
-    };
-    match item.inner().keys().find(|name| reserved(name)) {
+    match item.inner().keys().find(|name| is_reserved(name)) {
         Some(name) => Err(format!("the attribute name `{name}` is reserved: rename the field")),
         None => Ok(item),
     }

@@ -18,7 +18,11 @@ pub mod batch;
 pub mod filter;
 pub mod quarantine;
 
+pub mod audit;
+pub mod generation;
+
 pub use fold::{Folded, Projection, Rejected};
+pub use generation::Generation;
 pub use join::{Amount, Contribution, Dot, Row};
 pub use key::Key;
 pub use table::{Index, Table};

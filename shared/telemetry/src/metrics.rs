@@ -70,6 +70,8 @@ metrics! {
     COMMANDS_REPEATED = "CommandsRepeated", Count, "Commands whose id was already handled.";
     EVENTS_PUBLISHED = "EventsPublished", Count, "Events the bus acknowledged.";
     EVENTS_UNPUBLISHED = "EventsUnpublished", Count, "Events the bus refused in a call; they are sent again.";
+    PARTS_COMPARED = "PartsCompared", Count, "Parts of a projection that an audit compared with its sources.";
+    PARTS_DRIFTED = "PartsDrifted", Count, "Parts among them that differ: lost, stale, forked, unknown or miscounted.";
     REQUESTS = "Requests", Count, "GraphQL requests answered.";
     REQUEST_ERRORS = "RequestErrors", Count, "GraphQL answers with an error that is ours, not the client's.";
     REQUEST_DURATION = "RequestDuration", Milliseconds, "From a GraphQL request to its answer.";

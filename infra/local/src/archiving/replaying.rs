@@ -77,7 +77,8 @@ pub struct Plan {
 #[derive(Debug)]
 enum Target {
     Bus,
-    Queue(String),
+    /// A projection, by the names of its micrograph and its own: every generation of it that is fed.
+    Projection(String, String),
 }
 
 /// Finds the target, and narrows the filter to what it folds; refuses what doesn't exist, and says what does.
@@ -114,7 +115,8 @@ pub fn plan(request: Request) -> anyhow::Result<Plan> {
         types: or(&filter.types, folded.types),
         ..filter
     };
-    Ok(plan(Target::Queue(to.replacen('.', "-", 1)), narrowed))
+    let (micrograph, projection) = to.split_once('.').context("a projection is named with its micrograph")?;
+    Ok(plan(Target::Projection(micrograph.to_owned(), projection.to_owned()), narrowed))
 }
 
 /// Replays until the end, or until `stop` says so. The cursor is kept with the queues.
@@ -138,7 +140,11 @@ pub async fn run(
     };
     let sink: Box<dyn Sink + '_> = match &plan.target {
         Target::Bus => Box::new(ToBus { client: suite.bus.client(), bus: suite.bus.name().to_owned(), stop }),
-        Target::Queue(queue) => Box::new(ToQueue { queues: &suite.queues, queue, stop }),
+        Target::Projection(micrograph, projection) => {
+            let fed = suite.apps[micrograph.as_str()].fed(projection).await?;
+            let names = fed.into_iter().map(|parts| parts.queue.name).collect();
+            Box::new(ToQueues { queues: &suite.queues, names, stop })
+        }
     };
     let replayed = suite.archive.replay(&plan.filter, cursor.as_ref(), plan.rate, &*sink, &progress).await;
     let outcome = match replayed {
@@ -177,26 +183,34 @@ fn keep(queues: &Queues, key: &str, cursor: Option<&Cursor>) {
 #[error("the replay was stopped")]
 struct Stopped;
 
-/// Sends to one projection's queue, as fast as it is emptied.
-struct ToQueue<'a> {
+/// Sends to the queues of one projection, as fast as they are emptied.
+struct ToQueues<'a> {
     queues: &'a Queues,
-    queue: &'a str,
+    names: Vec<String>,
     stop: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
 #[async_trait]
-impl Sink for ToQueue<'_> {
+impl Sink for ToQueues<'_> {
     async fn send(&self, envelopes: Vec<Arc<str>>) -> Result<(), SinkError> {
         loop {
             if (self.stop)() {
                 return Err(Stopped.into());
             }
-            if self.queues.depth(self.queue)?.total() < WAITING {
+            let mut waiting = 0;
+            for name in &self.names {
+                waiting = waiting.max(self.queues.depth(name)?.total());
+            }
+            if waiting < WAITING {
                 break;
             }
             tokio::time::sleep(LOOK).await;
         }
-        self.queues.send(self.queue, envelopes.into_iter().map(Outgoing::new).collect())?;
+        let to = |name: &String| {
+            let name = name.clone();
+            envelopes.iter().map(move |it| (name.clone(), Outgoing::new(Arc::clone(it))))
+        };
+        self.queues.send_all(&self.names.iter().flat_map(to).collect::<Vec<_>>())?;
         Ok(())
     }
 }
@@ -250,7 +264,9 @@ mod tests {
     #[test]
     fn a_replay_is_narrowed_to_what_its_projection_folds() {
         let plan = plan(request("popularity.sales")).unwrap();
-        assert!(matches!(plan.target, Target::Queue(queue) if queue == "popularity-sales"));
+        assert!(
+            matches!(plan.target, Target::Projection(micrograph, projection) if micrograph == "popularity" && projection == "sales")
+        );
         assert!(plan.filter.types.contains("OrderPlaced"), "{:?}", plan.filter);
         assert!(!plan.filter.types.contains("ProductPriced"), "{:?}", plan.filter);
     }

@@ -116,6 +116,20 @@ impl Contents {
         }
     }
 
+    /// The smallest id of a message that is here; messages that are only in the file are newer than those in memory.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        if self.stored == 0 {
+            return None;
+        }
+        let ready: Vec<&Message> = match &self.ready {
+            Ready::Standard(messages) => messages.iter().collect(),
+            Ready::Fifo { groups, .. } => groups.values().flat_map(|group| &group.messages).collect(),
+        };
+        let waiting = ready.into_iter().chain(self.delayed.values());
+        let held = self.in_flight.values().map(|held| &held.message);
+        waiting.chain(held).map(|message| message.id).min().or(Some(self.loaded_through + 1))
+    }
+
     pub(super) fn announce(&self) {
         self.changes.send_modify(|count| *count += 1);
     }

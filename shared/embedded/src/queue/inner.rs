@@ -76,6 +76,15 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) fn remove(&mut self, queue: &str) -> Result<(), QueueError> {
+        let index = self.index(queue)?;
+        self.store.remove(queue, self.queues[index].number)?;
+        self.queues.remove(index);
+        self.by_name = self.queues.iter().enumerate().map(|(at, it)| (it.config.name.clone(), at)).collect();
+        self.emptied.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
     pub(super) fn config(&self, queue: &str) -> Result<QueueConfig, QueueError> {
         Ok(self.queues[self.index(queue)?].config.clone())
     }
@@ -365,6 +374,16 @@ impl Inner {
         }
         depths.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(depths)
+    }
+
+    /// The greatest id that a message of a queue ever had.
+    pub(super) fn newest(&self, queue: &str) -> Result<i64, QueueError> {
+        Ok(self.queues[self.index(queue)?].last_id)
+    }
+
+    /// The smallest id of a message that a queue holds.
+    pub(super) fn oldest(&self, queue: &str) -> Result<Option<i64>, QueueError> {
+        Ok(self.queues[self.index(queue)?].oldest())
     }
 
     pub(super) fn changes(&self, queue: &str) -> Result<watch::Receiver<u64>, QueueError> {

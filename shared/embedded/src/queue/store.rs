@@ -115,6 +115,20 @@ impl Store {
         create().map_err(failed("create a queue"))
     }
 
+    /// Drops the table of a queue with all that is in it.
+    pub(super) fn remove(&mut self, name: &str, number: i64) -> Result<(), QueueError> {
+        // A statement that was prepared for the table would keep it from being dropped.
+        self.connection.flush_prepared_statement_cache();
+        let mut remove = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            transaction.execute("DELETE FROM deduplicated WHERE queue = ?1", [number])?;
+            transaction.execute("DELETE FROM queues WHERE name = ?1", [name])?;
+            transaction.execute_batch(&format!("DROP TABLE queue_{number}"))?;
+            transaction.commit()
+        };
+        remove().map_err(failed("remove a queue"))
+    }
+
     pub(super) fn transaction(&mut self) -> Result<Transaction<'_>, QueueError> {
         self.connection.transaction().map_err(failed("begin"))
     }

@@ -83,8 +83,8 @@ impl List {
     }
 
     /// What its cursors are bound to. The debug form of strings is unambiguous.
-    fn scope(&self, table: &str) -> Scope {
-        Scope(format!("{table:?} {self:?}"))
+    fn scope(&self, name: &str) -> Scope {
+        Scope(format!("{name:?} {self:?}"))
     }
 }
 
@@ -98,7 +98,15 @@ impl Reader {
         list: &List,
         args: &PageArgs,
     ) -> Result<Page<V>, PageError> {
-        let scope = list.scope(&self.table);
+        self.current().await?.read_page(list, args).await
+    }
+
+    async fn read_page<V: DeserializeOwned>(
+        &self,
+        list: &List,
+        args: &PageArgs,
+    ) -> Result<Page<V>, PageError> {
+        let scope = list.scope(&self.name);
         let names = list.attributes();
         let mut start = match &args.cursor {
             Some(cursor) => Some(self.start(list, Cursor::decode(cursor, &scope, &names)?)?),
@@ -144,7 +152,7 @@ impl Reader {
         let key = cursor.into_key();
         match key.get(list.keys().0) {
             Some(AttributeValue::S(partition)) if *partition == list.partition => Ok(key),
-            _ => Err(UserError::bad_input(format!("this cursor is not of this list of {}", self.table))),
+            _ => Err(UserError::bad_input(format!("this cursor is not of this list of {}", self.name))),
         }
     }
 

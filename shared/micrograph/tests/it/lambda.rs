@@ -200,11 +200,12 @@ async fn a_consumer_hydrates_its_projection() {
     world.app.commands().execute::<Product, _>(&list("c0", "A", "Apron")).await.expect("listed");
     let event = &world.events("test-catalogue-product")[0];
     let wrapped = json!({ "source": "tributary.catalogue", "detail-type": "ProductListed", "detail": event });
-    let mut function = Function::start(&world, "consumer.titles").await;
+    let mut function = Function::start(&world, "consumer.titles-1").await;
     let answer = function.invoke(payload(&["not JSON".to_owned(), wrapped.to_string()])).await;
     assert_eq!(failed(&answer.expect("an answer")), [""; 0]);
     assert_eq!(world.quarantined().await[0].0.consumer, "titles");
-    let table = catalogue().projections().next().expect("declared").table("catalogue").name;
+    let titles = catalogue().projections().next().expect("declared").clone();
+    let table = titles.table("catalogue", titles.generation()).name;
     let items =
         world.db.client().scan().table_name(format!("test-{table}")).send().await.expect("read").items;
     let titles: Vec<_> = items.iter().flatten().map(|it| it["title"].as_s().cloned()).collect();

@@ -100,7 +100,7 @@ async fn a_handler_that_is_not_there_is_named_with_those_that_are() {
     for handler in ["commands", "outbox", "subgraph"] {
         nothing.app.invoke(handler, b"{}", None).await.expect_err("it has no role");
     }
-    assert!(nothing.app.subgraph().is_none() && nothing.app.consumer("titles").is_none());
+    assert!(nothing.app.subgraph().is_none() && nothing.app.consumer("consumer.titles-1").is_none());
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Creates tables from their description.
 
+use super::failure;
+use crate::store::StoreError;
 use crate::table::{Index, ScalarType, Table};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::create_table::{CreateTableError as Create, CreateTableInput};
+use aws_sdk_dynamodb::operation::delete_table::DeleteTableError;
 use aws_sdk_dynamodb::operation::update_time_to_live::UpdateTimeToLiveError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
@@ -114,6 +117,19 @@ async fn add_indexes(client: &Client, name: &str, table: &Table) -> Result<(), C
         request.send().await.map_err(|error| failed(Box::new(error)))?;
     }
     Ok(())
+}
+
+/// Deletes a table with all that is in it, unless there is none of that name.
+pub async fn delete_table(client: &Client, name: &str) -> Result<(), StoreError> {
+    match client.delete_table().table_name(name).send().await {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error.as_service_error().is_some_and(DeleteTableError::is_resource_not_found_exception) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(failure("DeleteTable", name, error)),
+    }
 }
 
 fn input(name: &str, table: &Table) -> Result<CreateTableInput, BuildError> {

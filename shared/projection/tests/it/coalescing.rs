@@ -104,7 +104,9 @@ proptest! {
 async fn what_a_consumer_knows_of_its_table_it_does_not_take_for_known_of_another() {
     let bench = Bench::new().await;
     let other = "another-table";
-    create_table(&bench.dynamodb.client(), other, &projection().table("test")).await.unwrap();
+    create_table(&bench.dynamodb.client(), other, &projection().table("test", projection().generation()))
+        .await
+        .unwrap();
     let store = Arc::clone(&bench.store) as _;
     let shelf = Arc::clone(&bench.shelf) as _;
     let second = Consumer::new("test", projection(), other, store, shelf, testkit::clock);

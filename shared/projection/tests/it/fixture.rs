@@ -108,7 +108,9 @@ pub struct Bench {
 impl Bench {
     pub async fn new() -> Self {
         let dynamodb = DynamoDb::in_memory().unwrap();
-        create_table(&dynamodb.client(), TABLE, &projection().table("test")).await.unwrap();
+        create_table(&dynamodb.client(), TABLE, &projection().table("test", projection().generation()))
+            .await
+            .unwrap();
         let inner = Some(DynamoStore::new(dynamodb.client(), testkit::clock));
         let store = Arc::new(Watched { inner, ..Watched::default() });
         let shelf = Arc::new(Shelf::default());

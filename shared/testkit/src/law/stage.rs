@@ -222,7 +222,7 @@ impl<'a> Stage<'a> {
         let mut table = format!("{}-{}-{generation}", projection.name(), place.consumer);
         if let Some((client, prefix)) = &self.ground.dynamodb {
             table = format!("{prefix}-{}-{table}", place.region);
-            let description = Table { ttl: None, ..projection.table("law") };
+            let description = Table { ttl: None, ..projection.table("law", projection.generation()) };
             let made = create_table(client, &table, &description).await;
             made.map_err(|error| Broke::plain(format!("{error:?}")))?;
             self.tables.push(table.clone());

@@ -1,0 +1,199 @@
+//! The generations of a micrograph's projections: which one is read, what each needs, and what they are made from.
+
+use crate::app::App;
+use crate::manifest::Parts;
+use federation::ReadError;
+use federation::read::Alias;
+use futures::future::BoxFuture;
+use projection::audit::{Audit, AuditError, Auditor, Digest, Sink, Source, SourceError};
+use projection::dynamodb::DynamoStore;
+use projection::generation::Aliases;
+use projection::store::{Store, StoreError};
+use projection::{Generation, Projection, decode, delivery};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a reader goes by what it knows of an alias: for so long after a swap the generation before is still read.
+pub const ALIAS_TTL: Duration = Duration::from_secs(1);
+
+/// How many aggregates of an owner are handed over at once.
+const PAGE: i32 = 500;
+
+impl App {
+    /// Which generation of each projection is read.
+    pub fn aliases(&self) -> Aliases {
+        let table = self.environment().table(&self.micrograph().generations_table().name);
+        Aliases::new(self.environment().dynamodb.clone(), table)
+    }
+
+    /// Makes the deployed generation of each projection the one that is read, where none is yet.
+    pub async fn adopt(&self) -> Result<(), StoreError> {
+        let aliases = self.aliases();
+        for projection in self.micrograph().projections() {
+            aliases.adopt(projection.name(), projection.generation()).await?;
+        }
+        Ok(())
+    }
+
+    /// The names of its projections, each with the version of its folds in this build.
+    pub fn projections(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.micrograph().projections().map(|it| (it.name(), it.version()))
+    }
+
+    /// What a generation needs of its surroundings; none where this build has no folds for it.
+    pub fn parts(&self, projection: &str, generation: Generation) -> Option<Parts> {
+        let subscription = self.micrograph().subscription(projection)?;
+        let folds = self.micrograph().folds(projection, generation)?;
+        Some(Parts::of(self.micrograph(), subscription, folds, generation))
+    }
+
+    /// The generations of a projection that are fed and that this build has folds for, the one that is read first.
+    pub async fn fed(&self, projection: &str) -> Result<Vec<Parts>, StoreError> {
+        let alias = self.aliases().get(projection).await?;
+        let fed = alias.iter().flat_map(projection::generation::Alias::fed);
+        Ok(fed.filter_map(|generation| self.parts(projection, generation)).collect())
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::new(DynamoStore::new(self.environment().dynamodb.clone(), self.environment().clock))
+    }
+
+    /// Compares a generation of a projection with its sources; see [`Auditor`].
+    pub async fn audit(
+        &self,
+        folds: &Projection,
+        generation: Generation,
+        source: &dyn Source,
+        passes: u32,
+    ) -> Result<Audit, AuditError> {
+        let store = self.store();
+        let auditor = Auditor {
+            projection: folds,
+            store: &*store,
+            table: &self.environment().table(&generation.name(self.name(), folds.name())),
+            now: (self.environment().clock)(),
+            passes,
+        };
+        auditor.audit(source).await
+    }
+
+    /// The digest of a generation of a projection; equal for equal content, in every region.
+    pub async fn digest(&self, projection: &str, generation: Generation) -> Result<Digest, StoreError> {
+        let table = self.environment().table(&generation.name(self.name(), projection));
+        projection::audit::digest(&*self.store(), &table).await
+    }
+
+    /// Hands over the last events of every aggregate that it owns, as they stand in its tables: the latest State or
+    /// end of each, and every Delta.
+    pub async fn read_owned(&self, types: &[(&str, &str)], sink: &mut dyn Sink) -> Result<(), SourceError> {
+        if !types.iter().any(|(domain, _)| *domain == self.name()) {
+            return Ok(());
+        }
+        for aggregate in &self.micrograph().owns {
+            let table = self.environment().table(&self.micrograph().aggregate_table(aggregate).name);
+            let mut after = None;
+            loop {
+                let scan = self.environment().dynamodb.scan().table_name(&table).consistent_read(true);
+                let scan = scan
+                    .projection_expression("pk, sk, #e")
+                    .expression_attribute_names("#e", delivery::OUTBOX);
+                let page = scan.limit(PAGE).set_exclusive_start_key(after).send().await;
+                let page = page.map_err(|error| {
+                    SourceError::new(&table, projection::dynamodb::failure("Scan", &table, error))
+                })?;
+                let items = page.items.unwrap_or_default();
+                let outboxes = items.iter().filter_map(|item| item.get(delivery::OUTBOX)?.as_l().ok());
+                let texts = outboxes.flatten().filter_map(|event| event.as_s().ok());
+                let wanted = texts.filter(|text| {
+                    decode::header(text)
+                        .is_ok_and(|header| types.contains(&(header.domain.as_ref(), header.name.as_ref())))
+                });
+                let events: Vec<Arc<str>> = wanted.map(|text| Arc::from(text.as_str())).collect();
+                if !events.is_empty() {
+                    sink.take(events).await?;
+                }
+                after = page.last_evaluated_key.filter(|key| !key.is_empty());
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The generation of a projection that is read, as a reader asks for it.
+#[derive(Debug)]
+pub(crate) struct Read {
+    aliases: Aliases,
+    micrograph: &'static str,
+    projection: &'static str,
+    deployed: Generation,
+    prefix: String,
+    name: String,
+    known: Mutex<Option<(Instant, Arc<str>)>>,
+}
+
+impl Read {
+    pub fn new(app: &App, projection: &Projection) -> Self {
+        Self {
+            aliases: app.aliases(),
+            micrograph: app.name(),
+            projection: projection.name(),
+            deployed: projection.generation(),
+            prefix: app.environment().table_prefix.clone(),
+            name: format!("{}-{}", app.name(), projection.name()),
+            known: Mutex::new(None),
+        }
+    }
+
+    fn known(&self) -> Option<(Instant, Arc<str>)> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn ask(&self) -> Result<Arc<str>, StoreError> {
+        // Where nothing was ever fed, what is deployed is as good, and as empty.
+        let alias = self.aliases.get(self.projection).await?;
+        let active = alias.map_or(self.deployed, |alias| alias.active);
+        Ok(format!("{}{}", self.prefix, active.name(self.micrograph, self.projection)).into())
+    }
+}
+
+impl Alias for Read {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>> {
+        Box::pin(async move {
+            let known = self.known();
+            if let Some((asked, table)) = &known
+                && asked.elapsed() < ALIAS_TTL
+            {
+                return Ok(Arc::clone(table));
+            }
+            let asked = Instant::now();
+            match (self.ask().await, known) {
+                (Ok(table), _) => {
+                    let known = Some((asked, Arc::clone(&table)));
+                    *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+                    Ok(table)
+                }
+                // The generation before stays fed: what it shows is right.
+                (Err(error), Some((_, table))) => {
+                    let error = telemetry::error_chain(&error);
+                    tracing::warn!(
+                        error,
+                        alias = self.name,
+                        "the alias can't be read; it is taken as it was"
+                    );
+                    Ok(table)
+                }
+                (Err(error), None) => {
+                    Err(ReadError::Alias { alias: self.name.clone(), source: Box::new(error) })
+                }
+            }
+        })
+    }
+}

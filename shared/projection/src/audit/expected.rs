@@ -1,0 +1,151 @@
+//! What the sources say a projection should hold.
+
+use super::{Drift, Finding, MAX_FINDINGS, Part, Parts, Sink, SourceError, content};
+use crate::decode;
+use crate::fold::Projection;
+use crate::join::{Body, Dot, Join};
+use crate::key::Key;
+use async_trait::async_trait;
+use contracts::{Header, Version};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The changes of an item and one of its sources, by sequence number.
+pub(super) type Dots = BTreeMap<(Key, Option<&'static str>), BTreeMap<u64, Dot>>;
+
+/// Folds what a source hands over to the newest version of each part.
+pub(super) struct Expected<'a> {
+    projection: &'a Projection,
+    within: &'a (dyn Fn(u128) -> bool + Send + Sync),
+    pub events: u64,
+    pub unfoldable: u64,
+    pub parts: Parts,
+    pub dots: Dots,
+}
+
+impl<'a> Expected<'a> {
+    pub fn new(projection: &'a Projection, within: &'a (dyn Fn(u128) -> bool + Send + Sync)) -> Self {
+        let (parts, dots) = (HashMap::new(), BTreeMap::new());
+        Self { projection, within, events: 0, unfoldable: 0, parts, dots }
+    }
+
+    fn fold(&mut self, event: &str) {
+        self.events += 1;
+        let Ok(header) = decode::header(event) else {
+            self.unfoldable += 1;
+            return;
+        };
+        let Ok(joins) = self.projection.fold(&header) else {
+            self.unfoldable += 1;
+            return;
+        };
+        for join in joins.unwrap_or_default() {
+            if let Some((name, part)) = part_of(&join, &header) {
+                if (self.within)(name) {
+                    let known = self.parts.entry(name).or_insert(part);
+                    if known.version < part.version {
+                        *known = part;
+                    }
+                }
+            } else if let Join::Dot(dot) = join {
+                self.dots.entry((dot.key.clone(), dot.source)).or_default().insert(dot.seq, dot);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Expected<'_> {
+    async fn take(&mut self, events: Vec<Arc<str>>) -> Result<(), SourceError> {
+        for event in &events {
+            self.fold(event);
+        }
+        Ok(())
+    }
+}
+
+/// The part that a join writes as a whole, and what it writes.
+fn part_of(join: &Join, header: &Header<'_>) -> Option<(u128, Part)> {
+    match join {
+        Join::Put(put) => {
+            let ended = matches!(put.body, Body::Tombstone).then(|| header.time.as_second());
+            let part = Part { version: put.version.packed(), digest: content::of_put(put), ended };
+            Some((content::name(&put.key, put.source), part))
+        }
+        Join::Contribution(it) => {
+            let part =
+                Part { version: it.version.packed(), digest: content::of_contribution(it), ended: None };
+            Some((content::name(&it.child(), None), part))
+        }
+        Join::Dot(_) => None,
+    }
+}
+
+/// The item that a join writes as a whole, and the source's part of it.
+fn item_of(join: &Join) -> (Key, Option<&'static str>) {
+    match join {
+        Join::Put(put) => (put.key.clone(), put.source),
+        Join::Dot(dot) => (dot.key.clone(), dot.source),
+        Join::Contribution(it) => (it.child(), None),
+    }
+}
+
+/// Reads the sources once more, to name what is missing and to keep the events that would make it right.
+pub(super) struct Naming<'a> {
+    pub projection: &'a Projection,
+    /// Parts that are stored in an older version, or not at all.
+    pub parts: Parts,
+    /// Changes that were never counted.
+    pub missing: BTreeSet<(Key, Option<&'static str>, u64)>,
+    pub stored: &'a HashMap<u128, u64>,
+    pub findings: Vec<Finding>,
+    pub drifted: u64,
+}
+
+impl Naming<'_> {
+    fn name(&mut self, event: &Arc<str>) {
+        let Ok(header) = decode::header(event) else { return };
+        let Ok(Some(joins)) = self.projection.fold(&header) else { return };
+        for join in joins {
+            let drift = match (part_of(&join, &header), &join) {
+                (Some((name, part)), _) => {
+                    // A duplicate in the source finds nothing left to name.
+                    if self.parts.get(&name).is_none_or(|it| it.version != part.version) {
+                        continue;
+                    }
+                    self.parts.remove(&name);
+                    let expected = Version::unpacked(part.version);
+                    match self.stored.get(&name) {
+                        None => Drift::Lost { expected },
+                        Some(stored) => Drift::Stale { stored: Version::unpacked(*stored), expected },
+                    }
+                }
+                (None, Join::Dot(dot)) if self.missing.remove(&(dot.key.clone(), dot.source, dot.seq)) => {
+                    Drift::Lost { expected: header.version }
+                }
+                _ => continue,
+            };
+            self.drifted += 1;
+            if self.findings.len() < MAX_FINDINGS {
+                let (key, part) = item_of(&join);
+                self.findings.push(Finding {
+                    drift,
+                    item: key.to_string(),
+                    part: part.map(str::to_owned),
+                    event: Some(format!("{}.{} {}", header.domain, header.name, header.id)),
+                    envelope: Some(Arc::clone(event)),
+                });
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Naming<'_> {
+    async fn take(&mut self, events: Vec<Arc<str>>) -> Result<(), SourceError> {
+        for event in &events {
+            self.name(event);
+        }
+        Ok(())
+    }
+}
