@@ -138,7 +138,11 @@ mod tests {
         assert_eq!(json["micrograph"], "archive");
         assert_eq!(json["tables"][0]["name"], "archive-quarantine");
         assert_eq!(json["rules"][0]["pattern"]["source"][0]["prefix"], contracts_source_prefix());
-        assert_eq!(json["functions"][0]["trigger"]["queue"], json["queues"][0]["name"]);
+        let functions = json["functions"].as_array().unwrap();
+        let trigger =
+            |handler: &str| &functions.iter().find(|it| it["handler"] == handler).unwrap()["trigger"];
+        assert_eq!(trigger(ARCHIVIST)["queue"], json["queues"][0]["name"]);
+        assert_eq!(trigger(DEAD_LETTERS)["queues"][0], json["queues"][0]["deadLetterQueue"]);
         assert_eq!(json["buckets"][0]["versioned"], false);
         assert_eq!(json["tasks"].as_array().unwrap().len(), 2);
     }

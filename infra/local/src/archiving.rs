@@ -10,7 +10,7 @@ use archive::{Archive, Archivist, Compacted, Erased, Filter, HourSummary};
 use bytes::Bytes;
 use embedded::events::Target as BusTarget;
 use embedded::mapping::{Deadline, Handler, MappingConfig};
-use embedded::{Durability, EventSourceMapping, QueueConfig};
+use embedded::{Durability, EventSourceMapping};
 use micrograph::manifest::{Target, Trigger};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,10 +59,7 @@ pub fn open(folder: Option<&Folder>, durability: Durability) -> anyhow::Result<A
 pub fn declare(suite: &Suite) -> anyhow::Result<()> {
     let manifest = archivist::manifest().manifest;
     for queue in &manifest.queues {
-        suite.queues.create(QueueConfig::new(&queue.dead_letter_queue))?;
-        let visibility = Duration::from_secs(queue.visibility_timeout_seconds.into());
-        let config = QueueConfig { visibility, ..QueueConfig::new(&queue.name) };
-        suite.queues.create(config.redrive_to(&queue.dead_letter_queue, queue.max_receive_count))?;
+        wiring::create(suite, queue)?;
     }
     for rule in &manifest.rules {
         let Target::Queue(queue) = &rule.target else { continue };

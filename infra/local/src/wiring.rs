@@ -53,7 +53,8 @@ pub fn declare(suite: &Suite) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn create(suite: &Suite, queue: &Queue) -> anyhow::Result<()> {
+/// Creates a queue with its dead-letter queue.
+pub fn create(suite: &Suite, queue: &Queue) -> anyhow::Result<()> {
     let visibility = Duration::from_secs(queue.visibility_timeout_seconds.into());
     suite.queues.create(QueueConfig { visibility, ..QueueConfig::new(&queue.dead_letter_queue) })?;
     let config = QueueConfig { visibility, ..QueueConfig::new(&queue.name) };

@@ -161,7 +161,9 @@ async fn an_empty_projection_is_filled_by_a_replay() {
     let suite = shop().await;
     let fresh = Suite::start(None, Settings::default()).await.unwrap();
     for projection in projections() {
-        let (queue, filter) = (projection.replacen('.', "-", 1), Filter::default());
+        let (micrograph, name) = projection.split_once('.').unwrap();
+        let queue = fresh.apps[micrograph].fed(name).await.unwrap().remove(0).queue.name;
+        let filter = Filter::default();
         suite.archive.replay(&filter, None, None, &ToQueue(&fresh, queue), &|_| {}).await.unwrap();
     }
     fresh.drained().await.unwrap();

@@ -367,7 +367,9 @@ impl Queues {
     }
 
     /// Waits until every message that a queue holds now was deleted; messages that are sent meanwhile don't count.
+    /// Meanwhile no batch is gathered for long.
     pub async fn settled(&self, queue: &str) -> Result<(), QueueError> {
+        let _awaited = Awaited::begin(self);
         let newest = self.inner().newest(queue)?;
         while self.inner().oldest(queue)?.is_some_and(|oldest| oldest <= newest) {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -409,7 +411,7 @@ impl Queues {
         }
     }
 
-    /// Whether somebody waits for [`idle`](Self::idle).
+    /// Whether somebody waits for [`idle`](Self::idle) or [`settled`](Self::settled).
     pub(crate) fn is_awaited(&self) -> bool {
         self.0.awaited.load(Ordering::SeqCst) > 0
     }
