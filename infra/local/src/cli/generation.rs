@@ -76,7 +76,7 @@ pub(super) async fn rebuild(options: &Options, of: Named, swap: bool) -> anyhow:
     println!(
         "{name}: generation {generation} was filled with {} events; {}",
         HumanCount(events),
-        seen(&audit)
+        seen(&audit).trim_end()
     );
     if !audit.is_clean() {
         bail!(
