@@ -31,7 +31,8 @@ mod error;
 pub mod http;
 pub mod transport;
 
-pub use composition::{CompositionError, Conflict, Subgraph, compose};
+pub use self::composition::{ComposeError, compose};
+pub use ::composition::{CompositionError, Subgraph};
 pub use config::{Config, Graphiql, Limits};
 pub use error::{GraphQlError, Location, PathSegment, codes};
 pub use gateway::{Answer, Gateway, GatewayError, Method};

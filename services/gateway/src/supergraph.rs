@@ -74,19 +74,12 @@ impl Supergraph {
         let document = parse_schema::<String>(sdl)
             .map_err(|error| SupergraphError::Syntax(error.to_string()))?
             .into_static();
-        Self::from_document(document, sdl.to_owned())
-    }
-
-    pub(crate) fn from_document(
-        document: Document<'static, String>,
-        sdl: String,
-    ) -> Result<Self, SupergraphError> {
         let graphs = check(&document)?;
         let mut hash = String::with_capacity(64);
         for byte in Sha256::digest(sdl.as_bytes()) {
             write!(hash, "{byte:02x}").expect("a string takes all text");
         }
-        Ok(Self { sdl, hash, graphs, document })
+        Ok(Self { sdl: sdl.to_owned(), hash, graphs, document })
     }
 
     /// The text.

@@ -1,6 +1,6 @@
 //! Every folder of `cases` is a graph: `<subgraph>.graphql` with `<subgraph>.json`, and queries
 //! `<name>.query.graphql` with, where there are any, `<name>.variables.json`. The snapshot beside each query
-//! holds the answer and what each subgraph was asked. Where `graphql-composition` refuses the subgraphs, though
+//! holds the answer and what each subgraph was asked. Where composition refuses the subgraphs, though
 //! they are right, the folder has a `supergraph.graphql` that npm's `@theguild/federation-composition` made.
 
 mod support;

@@ -6,14 +6,8 @@ use graphql_tools::parser::{
     schema::{Definition, Document, TypeDefinition},
 };
 
-use super::Subgraph;
-use crate::supergraph::argument;
-
 /// Adds `@join__type` to root types: without it the planner finds no way into any subgraph.
-pub(super) fn repaired(
-    mut document: Document<'static, String>,
-    _subgraphs: &[&Subgraph],
-) -> Document<'static, String> {
+pub(super) fn repaired(mut document: Document<'static, String>) -> Document<'static, String> {
     let mut roots = vec!["Query".to_owned(), "Mutation".to_owned(), "Subscription".to_owned()];
     let mut graphs = Vec::new();
     for definition in &document.definitions {
@@ -56,4 +50,11 @@ pub(super) fn repaired(
         object.directives.extend(joins);
     }
     document
+}
+
+fn argument<'a>(directive: &'a Directive<'static, String>, name: &str) -> Option<&'a str> {
+    directive.arguments.iter().find_map(|(key, value)| match value {
+        Value::Enum(text) | Value::String(text) if key == name => Some(text.as_str()),
+        _ => None,
+    })
 }
