@@ -8,6 +8,7 @@ pub mod model;
 
 pub mod faults;
 pub mod memory;
+pub mod objects;
 
 pub mod conformance;
 
