@@ -22,6 +22,8 @@ use hive_router_query_planner::{
     utils::cancellation::CancellationToken,
 };
 
+mod names;
+
 use crate::plan::{EntityGroup, Fetch, KeyRename, Need, Path, PathStep, Plan, Step, Target, TypeNameRewrite};
 use crate::schema::possible_types;
 
@@ -65,7 +67,8 @@ pub(crate) struct PlannedFetch {
 impl Planner {
     /// Reads a supergraph that has been checked: the planner panics on some that are not.
     pub(crate) fn new(supergraph: &schema::Document<'static, String>) -> Result<Self, PlanError> {
-        let inner = guarded(|| HivePlanner::new_from_supergraph(supergraph, QueryPlannerOptions::default()))
+        let named = names::ordered(supergraph);
+        let inner = guarded(|| HivePlanner::new_from_supergraph(&named, QueryPlannerOptions::default()))
             .map_err(PlanError::Supergraph)?
             .map_err(|error| PlanError::Supergraph(error.to_string()))?;
         Ok(Self { inner, possible: possible_types(supergraph) })
@@ -150,7 +153,7 @@ impl Planner {
                     }]),
                 };
                 Step::Fetch(Fetch::new(PlannedFetch {
-                    subgraph: fetch.service_name,
+                    subgraph: names::original(fetch.service_name),
                     is_mutation: matches!(fetch.operation_kind, Some(OperationKind::Mutation)),
                     document: fetch.operation.document_str,
                     variables: fetch.variable_usages.into_iter().flatten().collect(),
@@ -174,7 +177,7 @@ impl Planner {
                     })
                     .collect::<Result<_, PlanError>>()?;
                 Step::Fetch(Fetch::new(PlannedFetch {
-                    subgraph: batch.service_name,
+                    subgraph: names::original(batch.service_name),
                     is_mutation: false,
                     document: batch.operation.document_str,
                     variables: batch.variable_usages.into_iter().flatten().collect(),

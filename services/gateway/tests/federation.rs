@@ -1,14 +1,13 @@
 //! Every folder of `cases` is a graph: `<subgraph>.graphql` with `<subgraph>.json`, and queries
 //! `<name>.query.graphql` with, where there are any, `<name>.variables.json`. The snapshot beside each query
-//! holds the answer and what each subgraph was asked. Where composition refuses the subgraphs, though
-//! they are right, the folder has a `supergraph.graphql` that npm's `@theguild/federation-composition` made.
+//! holds the answer and what each subgraph was asked.
 
 mod support;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use gateway::{Config, Supergraph};
+use gateway::Config;
 use serde_json::Value;
 
 fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
@@ -31,7 +30,6 @@ async fn run(case: &str) {
     };
     let parts: Vec<(String, String, Value)> = files(&folder, ".graphql")
         .into_iter()
-        .filter(|(name, _)| name != "supergraph")
         .map(|(name, path)| {
             let data = read(&folder.join(format!("{name}.json")));
             let data =
@@ -45,10 +43,7 @@ async fn run(case: &str) {
     assert!(!queries.is_empty(), "{case} has no query");
     for (name, path) in queries {
         let (transport, log) = support::transport_of(&subgraphs);
-        let supergraph = match std::fs::read_to_string(folder.join("supergraph.graphql")) {
-            Ok(sdl) => Supergraph::parse(&sdl).unwrap_or_else(|error| panic!("{case}: {error}")),
-            Err(_) => support::composed(&subgraphs),
-        };
+        let supergraph = support::composed(&subgraphs);
         let gateway = support::gateway_over(supergraph, transport, Config::default());
         let variables = std::fs::read_to_string(folder.join(format!("{name}.variables.json")));
         let variables = variables.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
@@ -101,20 +96,30 @@ macro_rules! cases {
 
 cases! {
     aliases
+    circular
     errors
+    federation_1
     inaccessible
     interface_object
+    interface_object_requires
+    interface_object_stub
     interfaces
     intersections
     key
+    key_nested
     mutations
+    narrowed
     nested
     null_keys
     override_field
     provides
     provides_nested
+    provides_union
     requires
     requires_abstract
+    requires_arguments
+    requires_interface
+    sent_and_returned
     shareable
     skip_include
     unions

@@ -140,9 +140,11 @@ fn run(arguments: &[&str]) -> (bool, String) {
 fn the_program_says_what_is_wrong() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let file = |name: &str| cases.join(name).to_string_lossy().into_owned();
+    // Composed by npm's `@theguild/federation-composition`: any tool's supergraph can be served.
+    let composed = file("../supergraphs/composed_elsewhere.graphql");
     let (works, help) = run(&["--help"]);
     assert!(works && help.contains("--supergraph <FILE>") && help.contains("Examples:"));
-    let (works, text) = run(&["--check", "--supergraph", &file("shareable/supergraph.graphql")]);
+    let (works, text) = run(&["--check", "--supergraph", &composed]);
     assert!(works && text.contains("of 2 subgraphs can be served"), "{text}");
     let schema = format!("prices={}", file("key/prices.graphql"));
     let products = format!("products={}", file("key/products.graphql"));
@@ -153,9 +155,9 @@ fn the_program_says_what_is_wrong() {
         (vec![], "--supergraph <FILE>"),
         (vec!["--schema", "prices"], "write it as name=value"),
         (vec!["--supergraph", &file("key/prices.graphql")], "does not parse"),
-        (vec!["--supergraph", &file("shareable/supergraph.graphql")], "add --subgraph left=URL"),
+        (vec!["--supergraph", &composed], "add --subgraph left=URL"),
         (
-            vec!["--supergraph", &file("shareable/supergraph.graphql"), "--subgraph", "middle=http://x"],
+            vec!["--supergraph", &composed, "--subgraph", "middle=http://x"],
             "no such subgraph, but left, right",
         ),
     ] {

@@ -93,14 +93,10 @@ codes! {
         EmptyMergedInputType = "EMPTY_MERGED_INPUT_TYPE",
         /// An enum that is both input and output differs.
         EnumValueMismatch = "ENUM_VALUE_MISMATCH",
-        /// An extension of a type that no subgraph defines.
-        ExtensionWithNoBase = "EXTENSION_WITH_NO_BASE",
         /// An `@external` field lacks an argument that the field has elsewhere.
         ExternalArgumentMissing = "EXTERNAL_ARGUMENT_MISSING",
         /// An argument of an `@external` field has another type elsewhere.
         ExternalArgumentTypeMismatch = "EXTERNAL_ARGUMENT_TYPE_MISMATCH",
-        /// `@external` beside a directive that makes no sense on it.
-        ExternalCollisionWithAnotherDirective = "EXTERNAL_COLLISION_WITH_ANOTHER_DIRECTIVE",
         /// A field is `@external` wherever it is.
         ExternalMissingOnBase = "EXTERNAL_MISSING_ON_BASE",
         /// `@external` on an interface's field.
@@ -115,7 +111,7 @@ codes! {
         FieldArgumentTypeMismatch = "FIELD_ARGUMENT_TYPE_MISMATCH",
         /// A field has types that do not fit.
         FieldTypeMismatch = "FIELD_TYPE_MISMATCH",
-        /// An implemented interface is `@inaccessible`'s counterpart: an implementation's field is hidden.
+        /// A field is hidden that an interface shows.
         ImplementedByInaccessible = "IMPLEMENTED_BY_INACCESSIBLE",
         /// An input field has other defaults.
         InputFieldDefaultMismatch = "INPUT_FIELD_DEFAULT_MISMATCH",
@@ -209,8 +205,6 @@ codes! {
         Satisfiability = "SATISFIABILITY_ERROR",
         /// A shared field returns objects that no two subgraphs have in common.
         ShareableHasMismatchedRuntimeTypes = "SHAREABLE_HAS_MISMATCHED_RUNTIME_TYPES",
-        /// A name is used for what federation defines otherwise.
-        TypeDefinitionInvalid = "TYPE_DEFINITION_INVALID",
         /// A name is an object here and an enum there.
         TypeKindMismatch = "TYPE_KIND_MISMATCH",
         /// A version of federation that is not known.
