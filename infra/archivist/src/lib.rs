@@ -88,7 +88,11 @@ pub fn manifest() -> ArchiveManifest {
     });
     manifest.rules.push(Rule {
         name: QUEUE.to_owned(),
-        pattern: json!({ "source": [{ "prefix": "tributary." }] }),
+        // Domain events carry a type and a version; what regions tell each other of aggregates is no history.
+        pattern: json!({
+            "source": [{ "prefix": "tributary." }],
+            "detail-type": [{ "anything-but": [micrograph::regions::REPLICA, micrograph::regions::HOMES] }],
+        }),
         target: Target::Queue(QUEUE.to_owned()),
     });
     manifest.functions.push(Function {

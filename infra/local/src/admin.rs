@@ -6,7 +6,7 @@ use crate::folder::Holder;
 use crate::publish;
 use crate::quarantine::{self, Change, Place, Selection};
 use crate::suite::Suite;
-use crate::{archiving, generations};
+use crate::{archiving, generations, regions};
 use anyhow::{Context as _, bail};
 use archive::Replayed;
 use axum::body::Body;
@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub enum Ask {
     Redrive(Vec<String>),
     /// Something about the archive.
     Archive(archiving::Ask),
+    /// Something about the regions.
+    Region(regions::Ask),
     /// Tells what became of entries, each named by micrograph and id.
     Outcomes(Vec<(String, String)>),
     /// Removes entries for good.
@@ -77,6 +80,7 @@ const MOST_LISTED: usize = 1_000;
 pub async fn answer(suite: &Suite, ask: Ask) -> anyhow::Result<Value> {
     Ok(match ask {
         Ask::Archive(ask) => archiving::answer(suite, ask).await?,
+        Ask::Region(ask) => serde_json::to_value(regions::answer(suite, ask).await?)?,
         Ask::Publish(request) => serde_json::to_value(publish::run(suite, &request).await?)?,
         Ask::List { selection, after, limit } => {
             let limit = limit.clamp(1, MOST_LISTED);
@@ -116,18 +120,17 @@ pub async fn replay(
     request: &replaying::Request,
     told: &(dyn Fn(&Replayed) + Send + Sync),
 ) -> anyhow::Result<Outcome> {
-    let mut response = post(holder, REPLAY_PATH, serde_json::to_vec(request)?).await?;
-    let mut read = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        read.extend_from_slice(&chunk);
-        while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = read.drain(..=end).collect();
-            match serde_json::from_slice(&line)? {
-                Update::SoFar(so_far) => told(&so_far),
-                Update::Done(outcome) => return Ok(outcome),
-                Update::Failed(why) => bail!("{why}"),
-            }
+    let response = post(holder, REPLAY_PATH, serde_json::to_vec(request)?).await?;
+    let take = |update| match update {
+        Update::SoFar(so_far) => {
+            told(&so_far);
+            None
         }
+        Update::Done(outcome) => Some(Ok(outcome)),
+        Update::Failed(why) => Some(Err(why)),
+    };
+    if let Some(outcome) = follow(response, take).await? {
+        return Ok(outcome);
     }
     bail!("process {} ended before the replay did: the same command with --resume goes on", holder.pid)
 }
@@ -138,20 +141,37 @@ pub async fn generations(
     ask: &generations::Ask,
     told: &(dyn Fn(String) + Send + Sync),
 ) -> anyhow::Result<generations::Answer> {
-    let mut response = post(holder, GENERATIONS_PATH, serde_json::to_vec(ask)?).await?;
+    let response = post(holder, GENERATIONS_PATH, serde_json::to_vec(ask)?).await?;
+    let take = |said| match said {
+        Said::SoFar(words) => {
+            told(words);
+            None
+        }
+        Said::Done(answer) => Some(Ok(*answer)),
+        Said::Failed(why) => Some(Err(why)),
+    };
+    if let Some(answer) = follow(response, take).await? {
+        return Ok(answer);
+    }
+    bail!("process {} ended before it was done: the same command goes on", holder.pid)
+}
+
+/// Takes lines of JSON until one of them is the last; none where they end before.
+async fn follow<L: DeserializeOwned, T>(
+    mut response: reqwest::Response,
+    mut take: impl FnMut(L) -> Option<Result<T, String>>,
+) -> anyhow::Result<Option<T>> {
     let mut read = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         read.extend_from_slice(&chunk);
         while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = read.drain(..=end).collect();
-            match serde_json::from_slice(&line)? {
-                Said::SoFar(words) => told(words),
-                Said::Done(answer) => return Ok(*answer),
-                Said::Failed(why) => bail!("{why}"),
+            if let Some(last) = take(serde_json::from_slice(&line)?) {
+                return last.map(Some).map_err(anyhow::Error::msg);
             }
         }
     }
-    bail!("process {} ended before it was done: the same command goes on", holder.pid)
+    Ok(None)
 }
 
 /// What is said of generations, line by line.

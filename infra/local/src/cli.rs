@@ -3,27 +3,27 @@
 mod archive;
 mod generation;
 mod quarantine;
+mod region;
+mod running;
 mod tools;
 
 use crate::admin::{self, Ask};
-use crate::folder::{DEFAULT, Folder, Holder};
+use crate::folder::DEFAULT;
 use crate::generations::{self, Named};
 use crate::publish;
-use crate::server::{self, Server};
-use crate::suite::{CommandRef, Settings, Suite};
+use crate::suite::{CommandRef, Settings};
 use crate::{importing, sample, shop};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embedded::Durability;
 use embedded::queue::Chaos;
-use gateway::Graphiql;
 use indicatif::{ProgressBar, ProgressStyle};
 use micrograph::manifest::Manifest;
+use running::{Other, Running};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tools::Tools;
@@ -62,6 +62,9 @@ struct Options {
     /// What an acknowledged write survives: the end of the process (kill -9), or the loss of power too, which is slower
     #[arg(long, global = true, value_name = "WHAT", default_value = "process")]
     survive: Survive,
+    /// How many regions to serve, each with tables, queues and a bus of its own; the graph of each is at a port of its own
+    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
+    regions: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -132,6 +135,11 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// See the regions, cut one off, connect it again, let another one take over
+    Region {
+        #[command(subcommand)]
+        action: region::Action,
+    },
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
         /// Only this micrograph
@@ -170,6 +178,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let of = of.map(|(micrograph, projection)| Named { micrograph, projection });
             generation::audit(&options, of, repair).await
         }
+        Some(Command::Region { action }) => region::run(&options, action).await,
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }
@@ -196,48 +205,8 @@ impl Options {
                 reorder: self.chaos.contains(&Disorder::Reorder),
                 seed: self.seed,
             },
+            place: None,
         }
-    }
-}
-
-/// The suite at work behind its server.
-struct Running {
-    folder: Option<Folder>,
-    suite: Arc<Suite>,
-    server: Server,
-}
-
-impl Running {
-    async fn start(options: &Options, importing: bool) -> anyhow::Result<Self> {
-        let mut folder = options.folder(importing).map(|path| Folder::take(&path)).transpose()?;
-        let listener = server::bind(options.listen).await?;
-        let address = listener.local_addr()?;
-        let token = telemetry::TraceParent::random().trace_id_hex();
-        let holder = Holder { pid: std::process::id(), address: Some(address), token };
-        if let Some(folder) = &mut folder {
-            folder.announce(&holder)?;
-        }
-        let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
-        let graphiql = Graphiql {
-            title: "Tributary".to_owned(),
-            queries: SAMPLE_QUERIES.iter().map(|(what, query)| format!("# {what}\n{query}\n")).collect(),
-        };
-        let config = gateway::Config { graphiql: Some(graphiql), ..gateway::Config::default() };
-        let gateway = Arc::new(suite.gateway(config)?);
-        let server = Server::start(listener, gateway, &suite, &holder)?;
-        Ok(Self { folder, suite, server })
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        self.server.stop().await;
-        // The server's routes hold the suite; they are gone with it.
-        if let Ok(suite) = Arc::try_unwrap(self.suite) {
-            suite.stop().await;
-        } else {
-            tracing::warn!("a request is still under way; what it wrote is stored");
-        }
-        drop(self.folder);
-        Ok(())
     }
 }
 
@@ -274,7 +243,7 @@ async fn fill(running: &Running) -> anyhow::Result<()> {
         json: &command.json,
     });
     running.suite.send(refs)?;
-    running.suite.drained().await?;
+    running.drained().await?;
     running.suite.queues.put_meta(FILLED, b"sample")?;
     Ok(())
 }
@@ -302,7 +271,16 @@ fn welcome(running: &Running) {
         Some(folder) => folder.path().display().to_string(),
     };
     let mut text =
-        format!("The graph is at {url} (open it in a browser to explore). State is kept in {state}.\nTry:\n");
+        format!("The graph is at {url} (open it in a browser to explore). State is kept in {state}.\n");
+    for Other { region, server, .. } in &running.others {
+        let _ = writeln!(text, "In {region} it is at http://{}/graphql.", server.address);
+    }
+    if !running.others.is_empty() {
+        text.push_str(
+            "`tributary region` cuts regions off, connects them, and lets one take over from another.\n",
+        );
+    }
+    text.push_str("Try:\n");
     for (what, query) in SAMPLE_QUERIES {
         let body = serde_json::json!({ "query": query });
         let _ = writeln!(text, "  # {what}\n  curl {url} -H 'content-type: application/json' -d '{body}'");
@@ -327,6 +305,9 @@ async fn quarantined(running: &Running) -> anyhow::Result<()> {
 }
 
 async fn import(options: &Options, file: &Path, serve: bool) -> anyhow::Result<()> {
+    if options.regions > 1 {
+        bail!("a file is imported into one region: leave --regions out");
+    }
     // A file that can't be imported should leave no folder behind.
     drop(crate::import::Importer::open(file)?);
     let running = Running::start(options, true).await?;

@@ -42,6 +42,19 @@ pub enum FolderError {
         /// Who has it, if it says.
         holder: Option<Holder>,
     },
+    /// It holds the state of another number of regions, on which it depends where aggregates are at home.
+    #[error(
+        "{} holds the state of {held} region{}: serve it with --regions {held} and ask meanwhile, or choose another \
+         folder with --state DIR",
+        path.display(),
+        if *held == 1 { "" } else { "s" }
+    )]
+    Regions {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        held: u16,
+    },
     /// The system refuses.
     #[error("the folder {} can't be used for the state", path.display())]
     Io {
@@ -69,6 +82,23 @@ impl Folder {
                 Err(FolderError::InUse { path: path.to_owned(), holder: read(&lock) })
             }
             Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+
+    /// Notes how many regions have their state in it, once and for all.
+    pub fn settle(&self, regions: u16) -> Result<(), FolderError> {
+        let note = self.file("regions");
+        let held = match std::fs::read_to_string(&note) {
+            Ok(text) => text.trim().parse().ok(),
+            // Before a second region could be had, nothing was noted.
+            Err(_) if self.file("queues.db").exists() => Some(1),
+            Err(_) => None,
+        };
+        match held {
+            Some(held) if held != regions => Err(FolderError::Regions { path: self.path.clone(), held }),
+            None if regions > 1 => std::fs::write(&note, format!("{regions}\n"))
+                .map_err(|source| FolderError::Io { path: self.path.clone(), source }),
+            _ => Ok(()),
         }
     }
 
@@ -115,5 +145,23 @@ mod tests {
         assert!(!text.contains("secret"), "{text}");
         drop(first);
         Folder::take(root.path()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_keeps_the_number_of_its_regions() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::take(root.path()).unwrap();
+        folder.settle(2).unwrap();
+        folder.settle(2).unwrap();
+        let refused = folder.settle(1).unwrap_err().to_string();
+        assert!(refused.contains("--regions 2") && refused.contains("--state"), "{refused}");
+        drop(folder);
+
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::take(root.path()).unwrap();
+        folder.settle(1).unwrap();
+        std::fs::write(folder.file("queues.db"), b"").unwrap();
+        let refused = folder.settle(3).unwrap_err().to_string();
+        assert!(refused.contains("--regions 1") && refused.contains("1 region:"), "{refused}");
     }
 }

@@ -14,6 +14,7 @@ pub mod archiving;
 pub mod generations;
 pub mod publish;
 pub mod quarantine;
+pub mod regions;
 pub mod server;
 
 pub mod import;

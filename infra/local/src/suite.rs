@@ -1,6 +1,7 @@
 //! The suite: every micrograph, its tables, its queues, the bus between them.
 
 use crate::folder::Folder;
+use crate::regions::{self, Neighbour, Place};
 use crate::tally::Tally;
 use crate::{archiving, wiring};
 use anyhow::Context as _;
@@ -23,12 +24,14 @@ const BUS: &str = "tributary";
 const REGION: &str = "local";
 
 /// How the suite is kept and run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// What an acknowledged write survives.
     pub durability: Durability,
     /// Disorder on the queues.
     pub chaos: Chaos,
+    /// Its place among several regions; none where it is the only one.
+    pub place: Option<Place>,
 }
 
 /// The suite, at work until it is stopped.
@@ -43,6 +46,8 @@ pub struct Suite {
     pub archive: Archive,
     /// What it did so far.
     pub tally: Arc<Tally>,
+    /// Its place among several regions.
+    pub place: Option<Place>,
     databases: BTreeMap<&'static str, DynamoDb>,
     pub(crate) topics: Topics,
     pub(crate) mappings: Mutex<BTreeMap<String, EventSourceMapping>>,
@@ -53,6 +58,10 @@ pub struct Suite {
 impl Suite {
     /// Opens the state in a folder, or none, and puts everything to work.
     pub async fn start(folder: Option<&Folder>, settings: Settings) -> anyhow::Result<Self> {
+        if let Some(folder) = folder {
+            let regions = settings.place.as_ref().map_or(1, |place| place.all.len());
+            folder.settle(u16::try_from(regions)?)?;
+        }
         let queue_settings = QueueSettings {
             durability: settings.durability,
             chaos: settings.chaos,
@@ -79,8 +88,8 @@ impl Suite {
                 dynamodb: dynamodb.client(),
                 eventbridge: bus.client(),
                 bus: BUS.to_owned(),
-                region: REGION.to_owned(),
-                epoch: 0,
+                region: settings.place.as_ref().map_or_else(|| REGION.to_owned(), |it| it.own.clone()),
+                regions: settings.place.clone().map(several),
                 table_prefix: String::new(),
                 build: env!("CARGO_PKG_VERSION").to_owned(),
                 clock: micrograph::environment::now,
@@ -97,6 +106,7 @@ impl Suite {
             bus,
             archive: archiving::open(folder, settings.durability)?,
             tally: Arc::default(),
+            place: settings.place,
             databases,
             topics,
             mappings: Mutex::default(),
@@ -105,6 +115,9 @@ impl Suite {
         };
         wiring::declare(&suite)?;
         archiving::declare(&suite)?;
+        if let Some(place) = &suite.place {
+            regions::start(&suite, place)?;
+        }
         suite.pumps = wiring::start(&suite, &suite.stop)?;
         archiving::start(&suite)?;
         for app in suite.apps.values() {
@@ -115,6 +128,10 @@ impl Suite {
             }
         }
         Ok(suite)
+    }
+
+    pub(crate) fn databases(&self) -> impl Iterator<Item = &DynamoDb> {
+        self.databases.values()
     }
 
     /// The database of a micrograph.
@@ -154,9 +171,9 @@ impl Suite {
 
     /// Waits until there is nothing left to do.
     pub async fn drained(&self) -> anyhow::Result<()> {
-        let databases: Vec<DynamoDb> = self.databases.values().cloned().collect();
+        let databases: Vec<DynamoDb> = self.databases().cloned().collect();
         loop {
-            embedded::idle(&self.queues, &databases).await?;
+            embedded::idle(std::slice::from_ref(&self.queues), &databases).await?;
             if self.dead_letters().is_empty() {
                 return Ok(());
             }
@@ -192,6 +209,11 @@ impl Suite {
             }
         }
     }
+}
+
+fn several(place: Place) -> micrograph::Regions {
+    let all = place.all.clone();
+    micrograph::Regions { all, relay: Some(Arc::new(Neighbour(place))) }
 }
 
 /// A command on its way to a queue.

@@ -26,6 +26,10 @@ pub const DEAD_LETTERS: &str = "-dead-letters";
 /// How long a batch is gathered locally: long enough to fill one under load, too short to be noticed.
 const WINDOW: Duration = Duration::from_millis(50);
 
+/// How long a function has for each second of its timeout: one machine does the work of many, and may be busy with
+/// something else. Below six, for which a queue hides what was received.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a stream's reader waits after records that could not be published.
 const STREAM_BACKOFF: Duration = Duration::from_millis(200);
 
@@ -48,6 +52,12 @@ pub fn declare(suite: &Suite) -> anyhow::Result<()> {
     for manifest in &manifests {
         for rule in &manifest.rules {
             put(suite, rule)?;
+        }
+    }
+    for app in suite.apps.values() {
+        if let Some(replication) = app.replication() {
+            create(suite, &replication.queue)?;
+            put(suite, &replication.rule_in(&app.environment().region))?;
         }
     }
     Ok(())
@@ -81,10 +91,15 @@ pub fn feed(suite: &Suite, app: &Arc<App>, parts: &Parts) -> anyhow::Result<()> 
         }
     }
     map(suite, app, &parts.function)?;
+    bury(suite, app, &parts.queue)
+}
+
+/// Puts what a queue gave up into its micrograph's quarantine.
+fn bury(suite: &Suite, app: &Arc<App>, queue: &Queue) -> anyhow::Result<()> {
     let functions = app.manifest().functions.into_iter();
     for function in functions.filter(|function| matches!(function.trigger, Trigger::Queues { .. })) {
         let Trigger::Queues { batch_size, .. } = function.trigger else { continue };
-        let queues = vec![parts.queue.dead_letter_queue.clone()];
+        let queues = vec![queue.dead_letter_queue.clone()];
         map(suite, app, &Function { trigger: Trigger::Queues { queues, batch_size }, ..function })?;
     }
     Ok(())
@@ -126,7 +141,7 @@ pub fn map(suite: &Suite, app: &Arc<App>, function: &Function) -> anyhow::Result
         }
         Trigger::Stream { .. } | Trigger::Schedule { .. } | Trigger::Http => Vec::new(),
     };
-    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    let timeout = PATIENCE * function.timeout_seconds;
     let mut mappings = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner);
     for config in configs {
         if let Entry::Vacant(mapping) = mappings.entry(config.queue.clone()) {
@@ -143,6 +158,10 @@ pub fn start(suite: &Suite, stop: &watch::Sender<bool>) -> anyhow::Result<Vec<Jo
     let mut pumps = Vec::new();
     for app in suite.apps.values() {
         let database = suite.database(app.name()).context("a micrograph has a database")?;
+        if let Some(replication) = app.replication() {
+            map(suite, app, &replication.function)?;
+            bury(suite, app, &replication.queue)?;
+        }
         for function in app.lasting().functions {
             map(suite, app, &function)?;
             match &function.trigger {
@@ -190,14 +209,15 @@ async fn on_schedule(app: Arc<App>, handler: String, every: Duration, mut stop: 
 
 fn handler(app: &Arc<App>, function: &Function, tally: &Arc<Tally>) -> Handler {
     let name = format!("{}.{}", app.name(), function.handler);
-    let timeout = Duration::from_secs(function.timeout_seconds.into());
+    let timeout = PATIENCE * function.timeout_seconds;
     let (app, handler, tally) = (Arc::clone(app), function.handler.clone(), Arc::clone(tally));
     Arc::new(move |payload: Bytes, _: Deadline| {
         let (app, handler, tally) = (Arc::clone(&app), handler.clone(), Arc::clone(&tally));
         let name = name.clone();
         Box::pin(async move {
             let started = Instant::now();
-            let deadline = Some(started + timeout);
+            // What is left is for a machine that is too busy to keep the deadline to the second.
+            let deadline = Some(started + timeout - timeout / 10);
             let Some(consumer) = app.consumer(&handler) else {
                 let answer = app.invoke(&handler, &payload, deadline).await?;
                 tally.invoked(&name, records(&payload), started.elapsed());

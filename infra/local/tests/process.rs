@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tokio::sync::watch;
 
 const INVOICES: usize = 300;
 const LINES: usize = 4;
@@ -123,7 +125,7 @@ fn an_import_that_is_killed_goes_on_and_one_that_is_repeated_changes_nothing() {
         let begun = begun.take_while(|line| !line.starts_with("Importing ")).count();
         assert!(begun < 3, "it says that it begins");
         // Wherever this catches it, the totals must come out right.
-        std::thread::sleep(std::time::Duration::from_millis(u64::from(60 * round)));
+        std::thread::sleep(Duration::from_millis(u64::from(60 * round)));
         drop(Killed(child));
     }
     for _ in 0..2 {
@@ -274,4 +276,131 @@ fn a_busy_port_and_a_file_that_is_none_are_named() {
     let output = tributary(&state).arg("import").arg(&file).output().unwrap();
     assert!(!output.status.success());
     assert!(text(&output).contains("InvoiceNo"), "{}", text(&output));
+}
+
+/// How often the process is killed under load, unless `KILLS` says otherwise.
+const KILLS: u32 = 4;
+
+/// Sends a mutation until it is acknowledged, by whichever process is there; the same command each time.
+async fn acknowledged(client: &reqwest::Client, url: &watch::Receiver<String>, mutation: &str) {
+    let body = json!({ "query": mutation }).to_string();
+    loop {
+        let url = url.borrow().clone();
+        let request = client.post(url).header("content-type", "application/json").body(body.clone());
+        if let Ok(answer) = request.send().await
+            && let Ok(bytes) = answer.bytes().await
+        {
+            let answer: Value = serde_json::from_slice(&bytes).unwrap();
+            assert!(answer.get("errors").is_none(), "{mutation}: {answer:#}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Adjusts a product's stock by one, and orders one of it, again and again; gives how often.
+async fn customer(number: usize, url: watch::Receiver<String>, over: watch::Receiver<bool>) -> usize {
+    let client = reqwest::Client::new();
+    let mut done = 0;
+    while !*over.borrow() {
+        let id = format!("{number}-{done}");
+        let adjust = format!(
+            r#"mutation {{ adjustStock(sku: "K{number}", quantity: 1, reason: FOUND, commandId: "{id}") {{ ... on StockChanged {{ onHand }} ... on Refused {{ code }} }} }}"#
+        );
+        let order = format!(
+            r#"mutation {{ placeOrder(input: {{ country: "France", lines: [{{ sku: "K{number}", quantity: 2 }}] }}, commandId: "{id}") {{ ... on OrderChanged {{ version }} ... on Refused {{ code message }} }} }}"#
+        );
+        acknowledged(&client, &url, &adjust).await;
+        acknowledged(&client, &url, &order).await;
+        done += 1;
+    }
+    done
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_it_starts_again_and_nothing_acknowledged_is_lost_or_doubled() {
+    let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    let start = || {
+        let state = state.clone();
+        tokio::task::spawn_blocking(move || serve(&state))
+    };
+    let (mut process, first) = start().await.unwrap();
+    let (tell, url) = watch::channel(first);
+    let (end, over) = watch::channel(false);
+    let client = reqwest::Client::new();
+    for number in 0..3 {
+        for mutation in [
+            format!(
+                r#"mutation {{ listProduct(input: {{ sku: "K{number}", title: "Kite", category: GIFT }}) {{ __typename }} }}"#
+            ),
+            format!(
+                r#"mutation {{ repriceProduct(sku: "K{number}", price: {{ amount: "1.5", currency: "GBP" }}) {{ __typename }} }}"#
+            ),
+        ] {
+            acknowledged(&client, &url, &mutation).await;
+        }
+    }
+    // Orders are taken once orders knows the products.
+    let known = |answer: &Value| answer["data"]["placeOrder"]["version"].is_string();
+    for number in 0..3 {
+        let order = format!(
+            r#"mutation {{ placeOrder(input: {{ country: "France", lines: [{{ sku: "K{number}", quantity: 2 }}] }}, commandId: "first-{number}") {{ ... on OrderChanged {{ version }} }} }}"#
+        );
+        loop {
+            let url = url.borrow().clone();
+            let request = client.post(url).header("content-type", "application/json");
+            let answer = request.body(json!({ "query": order }).to_string()).send().await.unwrap();
+            if known(&serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let customers: Vec<_> =
+        (0..3).map(|number| tokio::spawn(customer(number, url.clone(), over.clone()))).collect();
+    // Any moments will do: what must hold doesn't depend on them.
+    let mut moment = 0x2545_F491_u64;
+    for _ in 0..kills {
+        moment ^= moment << 13;
+        moment ^= moment >> 7;
+        moment ^= moment << 17;
+        tokio::time::sleep(Duration::from_millis(100 + moment % 900)).await;
+        drop(process);
+        let (next, address) = start().await.unwrap();
+        process = next;
+        tell.send_replace(address);
+    }
+    end.send_replace(true);
+    let mut counts = Vec::new();
+    for customer in customers {
+        counts.push(customer.await.unwrap());
+    }
+    drop(process);
+    // The tool opens the state, finishes what is under way, and compares all of it.
+    let output = {
+        let state = state.clone();
+        let audit = move || tributary(&state).arg("audit").output().unwrap();
+        tokio::task::spawn_blocking(audit).await.unwrap()
+    };
+    assert!(output.status.success(), "{}", text(&output));
+    let (_process, address) = start().await.unwrap();
+    let (_, url) = watch::channel(address);
+    for (number, count) in counts.iter().enumerate() {
+        assert!(*count > 0, "customer {number} did nothing");
+        let query = format!(r#"{{ product(sku: "K{number}") {{ unitsSold stock {{ onHand reserved }} }} }}"#);
+        let url = url.borrow().clone();
+        let request = client.post(url).header("content-type", "application/json");
+        let answer = request.body(json!({ "query": query }).to_string()).send().await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let product = &answer["data"]["product"];
+        let sold = 2 * (count + 1);
+        assert_eq!(product["unitsSold"], sold, "customer {number}: {answer:#}");
+        assert_eq!(
+            product["stock"],
+            json!({ "onHand": count, "reserved": sold }),
+            "customer {number}: {answer:#}"
+        );
+    }
 }

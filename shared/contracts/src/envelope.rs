@@ -45,6 +45,10 @@ pub struct Envelope<D> {
     /// The position among the events of one version, from 0.
     #[serde(default)]
     pub index: u16,
+    /// The last sequence number before the version's epoch began; the epoch's writes go on from it without a gap.
+    #[serde(default, skip_serializing_if = "is_first")]
+    #[schemars(range(max = 281_474_976_710_655_u64))]
+    pub epoch_base: u64,
     /// The region that published it.
     pub region: String,
     /// When it happened, by the producer's clock.
@@ -74,6 +78,8 @@ pub struct Origin {
     pub version: Version,
     /// The position among the events of that version.
     pub index: u16,
+    /// The last sequence number before the version's epoch began.
+    pub epoch_base: u64,
     /// The region that publishes.
     pub region: String,
     /// When it happened.
@@ -98,6 +104,7 @@ impl<E: Event> Envelope<E> {
             subject,
             version: origin.version,
             index: origin.index,
+            epoch_base: origin.epoch_base,
             region: origin.region,
             time: origin.time,
             kind: <E::Kind as EventKind>::KIND,
@@ -108,6 +115,11 @@ impl<E: Event> Envelope<E> {
             extra: Extra::default(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_first(base: &u64) -> bool {
+    *base == 0
 }
 
 /// The identity of the `index`-th event of one version of an aggregate: 128 bits of SHA-256 over
@@ -141,6 +153,9 @@ pub struct Header<'a> {
     pub subject: Cow<'a, str>,
     /// See [`Envelope::version`].
     pub version: Version,
+    /// See [`Envelope::epoch_base`].
+    #[serde(default)]
+    pub epoch_base: u64,
     /// See [`Envelope::kind`].
     pub kind: Kind,
     /// See [`Envelope::time`].

@@ -97,6 +97,7 @@ pub fn example_event<E: Event>() -> Envelope<E> {
         Origin {
             version: Version::first_epoch(1),
             index: 0,
+            epoch_base: 0,
             region: "eu-west-1".into(),
             time: Timestamp::constant(1_291_191_960, 0),
             correlation_id: "correlation-1".into(),

@@ -23,16 +23,21 @@ pub const REGION: &str = "local";
 
 /// Waits until there is no work left: no queue holds a message (but for dead-letter queues), none is in a handler's
 /// hands, and every stream is acknowledged. What comes in from outside afterwards is not foreseen.
-pub async fn idle(queues: &Queues, databases: &[DynamoDb]) -> Result<(), dynamodb::StreamError> {
-    let activity = || queues.activity() + databases.iter().map(DynamoDb::activity).sum::<u64>();
+pub async fn idle(queues: &[Queues], databases: &[DynamoDb]) -> Result<(), dynamodb::StreamError> {
+    let activity = || {
+        queues.iter().map(Queues::activity).sum::<u64>()
+            + databases.iter().map(DynamoDb::activity).sum::<u64>()
+    };
     loop {
-        queues.idle().await;
+        for queues in queues {
+            queues.idle().await;
+        }
         for database in databases {
             database.streams_idle().await?;
         }
         // Work moves between queues and streams, so all must be empty with nothing happening while that is looked at.
         let before = activity();
-        let mut idle = queues.is_idle();
+        let mut idle = queues.iter().all(Queues::is_idle);
         for database in databases {
             idle &= database.streams_are_idle()?;
         }

@@ -2,7 +2,7 @@
 
 use contracts::{Command, Deleted, Delta, Event, EventKind, Kind, State, Violation};
 use jiff::Timestamp;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ pub struct Context {
 }
 
 /// A refusal by the domain's rules, as data: safe to show to a client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Rejection {
     /// A stable code, upper case.

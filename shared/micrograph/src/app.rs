@@ -4,8 +4,9 @@ use crate::commands::Commands;
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
 use crate::generations::Read;
-use crate::manifest::{Manifest, Queue};
-use crate::publisher::Publisher;
+use crate::manifest::{Manifest, Queue, Replication};
+use crate::publisher::{PublishError, Publisher};
+use crate::regions::{Book, Homes, Regions, Replicas};
 use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
@@ -27,6 +28,8 @@ pub struct App {
     consumers: Mutex<BTreeMap<String, Arc<Consumer>>>,
     commands: OnceLock<Commands>,
     publisher: OnceLock<Publisher>,
+    replicas: OnceLock<Option<Replicas>>,
+    homes: Option<Arc<Book>>,
     subgraph: OnceLock<Option<Subgraph>>,
     adopted: OnceCell<()>,
 }
@@ -47,6 +50,9 @@ pub enum InvokeError {
     /// The payload can't be taken apart, or what was handed over alone could not be dealt with for now.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
+    /// The bus did not take what the other regions are told.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// What the invocation stands on could not be read or written for now.
     #[error("what the invocation stands on can't be read or written for now")]
     Store(#[from] StoreError),
@@ -71,7 +77,13 @@ impl App {
 
     /// Puts a micrograph into its environment.
     pub fn new(micrograph: Micrograph, environment: Environment) -> Arc<Self> {
+        let homes = environment.regions.as_ref().filter(|_| !micrograph.owns.is_empty()).map(|regions| {
+            let table = environment.table(&micrograph.homes_table().name);
+            Arc::new(Book::new(environment.dynamodb.clone(), table, regions.all.clone()))
+        });
         Arc::new(Self {
+            homes,
+            replicas: OnceLock::new(),
             micrograph,
             environment,
             consumers: Mutex::default(),
@@ -103,7 +115,7 @@ impl App {
     }
 
     /// Handles an invocation, by the handler's name: `consumer.<projection>-<generation>`, `commands`, `outbox`,
-    /// `dead-letters` or `watch`.
+    /// `dead-letters`, `replicas` or `watch`.
     pub async fn invoke(
         &self,
         handler: &str,
@@ -124,6 +136,10 @@ impl App {
                 Ok(Box::pin(dead_letters::drain(&self.quarantine(), payload, consumer)).await?)
             }
             "watch" => Ok(serde_json::to_value(Box::pin(self.watch()).await?).unwrap_or_default()),
+            "replicas" if self.homes.is_some() => match self.replicas() {
+                Some(replicas) => Ok(Box::pin(replicas.handle(payload, deadline)).await?),
+                None => Ok(Value::Null),
+            },
             "outbox" if !self.micrograph.owns.is_empty() => Ok(self.publisher().handle(payload).await?),
             _ => Err(InvokeError::UnknownHandler {
                 micrograph: self.name(),
@@ -133,8 +149,9 @@ impl App {
         }
     }
 
-    /// Measures how the quarantine stands.
-    async fn watch(&self) -> Result<Standing, StoreError> {
+    /// Measures how the quarantine stands, and tells the other regions where aggregates are at home.
+    async fn watch(&self) -> Result<Standing, InvokeError> {
+        self.tell_homes().await?;
         let standing = self.quarantine().standing().await?;
         let oldest = standing.oldest.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let age = oldest.map_or(0, |at| (self.environment.clock)().duration_since(at).as_secs().max(0));
@@ -182,12 +199,49 @@ impl App {
 
     /// Decides commands.
     pub fn commands(&self) -> &Commands {
-        self.commands.get_or_init(|| Commands::new(&self.micrograph, &self.environment))
+        let build = || Commands::new(&self.micrograph, &self.environment, self.homes.clone());
+        self.commands.get_or_init(build)
     }
 
     fn publisher(&self) -> &Publisher {
-        let build = || Publisher::new(self.environment.eventbridge.clone(), &self.environment.bus);
+        let build = || Publisher::new(&self.micrograph, &self.environment);
         self.publisher.get_or_init(build)
+    }
+
+    fn replicas(&self) -> Option<&Replicas> {
+        let build = |book: &Arc<Book>| {
+            let quarantine = Arc::new(self.quarantine());
+            Replicas::new(&self.micrograph, &self.environment, Arc::clone(book), quarantine)
+        };
+        self.replicas.get_or_init(|| self.homes.as_ref().map(build)).as_ref()
+    }
+
+    /// Where its aggregates are at home; none where there is one region only, or it owns nothing.
+    pub fn homes(&self) -> Option<&Arc<Book>> {
+        self.homes.as_ref()
+    }
+
+    /// Makes what is at home in one region at home in another, in a new epoch, and tells the others. To be done where
+    /// the new home is, or in any region that is there where the old one isn't. Said again, it tells again.
+    pub async fn move_homes(&self, from: &str, to: &str) -> Result<Option<Arc<Homes>>, InvokeError> {
+        let Some(book) = &self.homes else { return Ok(None) };
+        let homes = book.change(|homes| *homes = homes.moved(from, to)).await?;
+        self.publisher().tell_homes(&homes).await?;
+        Ok(Some(homes))
+    }
+
+    /// Tells the other regions where aggregates are at home, as far as this one knows: a region that was away learns it.
+    pub async fn tell_homes(&self) -> Result<(), InvokeError> {
+        let Some(book) = &self.homes else { return Ok(()) };
+        // What was never moved needs no telling.
+        let homes = book.fresh().await?;
+        let first = self.environment.regions.iter().all(|Regions { all, .. }| *homes == Homes::first(all));
+        if first { Ok(()) } else { Ok(self.publisher().tell_homes(&homes).await?) }
+    }
+
+    /// What it needs of its surroundings besides, where there are several regions.
+    pub fn replication(&self) -> Option<Replication> {
+        self.homes.as_ref().and_then(|_| Replication::of(&self.micrograph))
     }
 
     /// Its subgraph, if it serves one.
@@ -218,6 +272,9 @@ impl App {
     pub async fn create_tables(&self) -> Result<(), SetUpError> {
         for table in self.lasting().tables {
             self.create_table(&table).await?;
+        }
+        if let Some(replication) = self.replication() {
+            self.create_table(&replication.table).await?;
         }
         self.adopt().await?;
         for projection in self.micrograph.projections() {

@@ -3,14 +3,18 @@
 mod item;
 mod queue;
 
+pub(crate) use item::REGION;
 pub(crate) use queue::{Decider, decider};
 
 use crate::aggregate::{Aggregate, Context, Decide, Decision, Rejection};
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
+use crate::regions::{Book, Home, Regions, RelayError};
 use contracts::{Command, CommandEnvelope, Kind, Version};
+use projection::json;
 use projection::quarantine::{DynamoQuarantine, Quarantine};
 use projection::store::StoreError;
+use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +36,11 @@ pub struct Commands {
     environment: Environment,
     micrograph: Micrograph,
     quarantine: Arc<dyn Quarantine>,
+    homes: Option<Arc<Book>>,
 }
 
 /// What a command came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome<S> {
     /// The aggregate's version now.
     pub version: Version,
@@ -57,11 +62,18 @@ pub enum CommandError {
     /// This build can't write what the rules decided.
     #[error("{0}")]
     Internal(String),
+    /// The aggregate is at home in another region, and commands aren't handed on to it.
+    #[error("the aggregate is at home in {0}: send the command there")]
+    Elsewhere(String),
+    /// The aggregate is at home in another region, which can't be reached for now; sending the command again with the
+    /// same id is safe.
+    #[error("the aggregate is at home in a region that can't be reached for now")]
+    Unreachable(#[from] RelayError),
 }
 
 impl Commands {
     /// Decides the commands of a micrograph.
-    pub fn new(micrograph: &Micrograph, environment: &Environment) -> Self {
+    pub fn new(micrograph: &Micrograph, environment: &Environment, homes: Option<Arc<Book>>) -> Self {
         let table = environment.table(&micrograph.quarantine_table().name);
         let client = environment.dynamodb.clone();
         let quarantine = DynamoQuarantine::new(client, table, environment.build.clone(), environment.clock);
@@ -69,6 +81,7 @@ impl Commands {
             environment: environment.clone(),
             micrograph: micrograph.clone(),
             quarantine: Arc::new(quarantine),
+            homes,
         }
     }
 
@@ -86,6 +99,17 @@ impl Commands {
     /// beyond its limit, and with `COMMAND_ID_INVALID`, `SUBJECT_INVALID`, `EVENT_TOO_LARGE` or `AGGREGATE_TOO_LARGE`
     /// where it can't be carried out as it is.
     pub async fn execute<A: Decide<C>, C: Command>(
+        &self,
+        command: &CommandEnvelope<C>,
+    ) -> Result<Outcome<A::State>, CommandError> {
+        match self.execute_here::<A, C>(command).await {
+            Err(CommandError::Elsewhere(home)) => self.hand_on::<A, C>(&home, command).await,
+            outcome => outcome,
+        }
+    }
+
+    /// The same, where the aggregate is at home here.
+    async fn execute_here<A: Decide<C>, C: Command>(
         &self,
         command: &CommandEnvelope<C>,
     ) -> Result<Outcome<A::State>, CommandError> {
@@ -122,10 +146,11 @@ impl Commands {
     ) -> Result<Told<A::State>, CommandError> {
         within("COMMAND_ID_INVALID", "id", &command.id, MAX_COMMAND_ID_BYTES)?;
         within("SUBJECT_INVALID", "subject", &command.subject, MAX_SUBJECT_BYTES)?;
-        let Environment { dynamodb, epoch, .. } = &self.environment;
+        let dynamodb = &self.environment.dynamodb;
         let table = self.environment.table(&self.micrograph.aggregate_table(A::NAME).name);
         for attempt in 0..TRIES {
             let stored = item::load::<A>(dynamodb, &table, &command.subject).await?;
+            let epoch = self.epoch(&command.subject, stored.version).await?;
             if stored.commands.contains(&command.id) {
                 return Ok(Told::Repeated(stored.into_outcome(true)));
             }
@@ -147,9 +172,11 @@ impl Commands {
                     return Ok(Told::Unchanged(stored.into_outcome(false)));
                 }
             };
-            let version = item::next(stored.version, *epoch)?;
-            let events = item::envelopes(&self.micrograph, &self.environment, version, events, command)?;
-            let next = item::Next { version, change, events, command: &command.id };
+            let (version, base) = item::next(stored.version, stored.base, epoch)?;
+            let stamp = (version, base);
+            let events = item::envelopes(&self.micrograph, &self.environment, stamp, events, command)?;
+            let region = &self.environment.region;
+            let next = item::Next { version, base, region, change, events, command: &command.id };
             match item::store(dynamodb, &table, &command.subject, stored, next).await? {
                 item::Stored::Written(outcome) => return Ok(Told::Accepted(outcome)),
                 item::Stored::Repeated => {
@@ -163,9 +190,54 @@ impl Commands {
         Err(StoreError::Transient { operation: "PutItem", table, source }.into())
     }
 
+    /// The epoch in which an aggregate is written here, if it is at home here.
+    async fn epoch(&self, subject: &str, stored: Version) -> Result<u16, CommandError> {
+        let Some(book) = &self.homes else { return Ok(stored.epoch) };
+        let own = &self.environment.region;
+        let mut homes = book.homes().await?;
+        // A version of a later epoch says that the home was moved since.
+        if homes.of(subject).epoch < stored.epoch {
+            homes = book.fresh().await?;
+        }
+        let Home { epoch, region } = homes.of(subject);
+        if region == own { Ok(*epoch) } else { Err(CommandError::Elsewhere(region.clone())) }
+    }
+
+    /// Has a command decided where its aggregate is at home.
+    async fn hand_on<A: Decide<C>, C: Command>(
+        &self,
+        home: &str,
+        command: &CommandEnvelope<C>,
+    ) -> Result<Outcome<A::State>, CommandError> {
+        let regions = self.environment.regions.as_ref();
+        let Some(Regions { relay: Some(relay), .. }) = regions else {
+            return Err(CommandError::Elsewhere(home.to_owned()));
+        };
+        let internal = |error: serde_json::Error| CommandError::Internal(json::describe(&error));
+        let text = serde_json::to_string(command).map_err(internal)?;
+        let answer = relay.decide(home, self.micrograph.name(), &text).await?;
+        match serde_json::from_value(answer).map_err(internal)? {
+            Answer::Outcome(outcome) => Ok(outcome),
+            Answer::Rejected(rejection) => Err(rejection.into()),
+            // It was moved this moment, or it is not known there yet.
+            Answer::Failed(why) => {
+                let source = why.into();
+                Err(RelayError { region: home.to_owned(), source }.into())
+            }
+        }
+    }
+
     fn publishes_deltas(&self) -> bool {
         self.micrograph.publishes.iter().any(|it| it.kind == Kind::Delta)
     }
+}
+
+/// What a region answers that another one handed a command to.
+#[derive(Serialize, Deserialize)]
+enum Answer<S> {
+    Outcome(Outcome<S>),
+    Rejected(Rejection),
+    Failed(String),
 }
 
 /// How an outcome came about.

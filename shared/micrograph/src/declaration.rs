@@ -155,6 +155,11 @@ impl Micrograph {
         Table { ttl: None, ..Table::new(format!("{}-generations", self.name)) }
     }
 
+    /// The table that says where its aggregates are at home, before any prefix of the deployment.
+    pub(crate) fn homes_table(&self) -> Table {
+        Table { ttl: None, ..Table::new(format!("{}-homes", self.name)) }
+    }
+
     /// The table of an aggregate that it owns, before any prefix of the deployment.
     pub(crate) fn aggregate_table(&self, aggregate: &str) -> Table {
         Table::new(format!("{}-{aggregate}", self.name)).streamed()

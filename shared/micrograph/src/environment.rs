@@ -1,5 +1,6 @@
 //! What a micrograph runs in: clients, names and the clock.
 
+use crate::regions::Regions;
 use aws_config::{BehaviorVersion, SdkConfig};
 use jiff::Timestamp;
 
@@ -14,8 +15,8 @@ pub struct Environment {
     pub bus: String,
     /// The region, as it stands in envelopes.
     pub region: String,
-    /// The fencing epoch of this region as a home of aggregates.
-    pub epoch: u16,
+    /// The regions of the deployment; none where this is the only one, and all aggregates are at home here.
+    pub regions: Option<Regions>,
     /// Put before the name of every table.
     pub table_prefix: String,
     /// What was built: it is noted with what is quarantined.
@@ -31,22 +32,21 @@ impl Environment {
     }
 
     /// Reads the environment of a Lambda function: `AWS_REGION`, `EVENT_BUS` (default `default`), `TABLE_PREFIX`
-    /// (default none), `REGION_EPOCH` (default 0) and `BUILD_ID`.
+    /// (default none), `REGIONS` (all regions of the deployment, separated by commas, in the same order in each; default
+    /// this one alone) and `BUILD_ID`.
     ///
     /// # Errors
-    /// Where `REGION_EPOCH` is no epoch: commands decided in a wrong one would not be fenced off.
+    /// Where `REGIONS` doesn't name this region, or names one twice.
     pub async fn from_env() -> Result<Self, EnvironmentError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let base = Self::over(&config);
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let epoch = match var("REGION_EPOCH") {
-            None => 0,
-            Some(epoch) => epoch.parse().map_err(|_| EnvironmentError::Epoch(epoch))?,
-        };
+        let region = var("AWS_REGION").unwrap_or(base.region);
+        let regions = var("REGIONS").map(|all| regions(&all, &region)).transpose()?;
         Ok(Self {
             bus: var("EVENT_BUS").unwrap_or(base.bus),
-            region: var("AWS_REGION").unwrap_or(base.region),
-            epoch,
+            region,
+            regions,
             table_prefix: var("TABLE_PREFIX").unwrap_or(base.table_prefix),
             build: var("BUILD_ID").unwrap_or(base.build),
             ..base
@@ -64,7 +64,7 @@ impl Environment {
             eventbridge: aws_sdk_eventbridge::Client::new(config),
             bus: "default".to_owned(),
             region: "local".to_owned(),
-            epoch: 0,
+            regions: None,
             table_prefix: String::new(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             clock: now,
@@ -72,16 +72,46 @@ impl Environment {
     }
 }
 
+fn regions(text: &str, own: &str) -> Result<Regions, EnvironmentError> {
+    let all: Vec<String> = text.split(',').map(|region| region.trim().to_owned()).collect();
+    let once = |region: &String| all.iter().filter(|it| *it == region).count() == 1;
+    if all.iter().all(once) && all.iter().any(|region| region == own) {
+        return Ok(Regions { all, relay: None });
+    }
+    Err(EnvironmentError::Regions { text: text.to_owned(), own: own.to_owned() })
+}
+
 /// Why the environment can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
-    /// `REGION_EPOCH` is no epoch.
-    #[error("REGION_EPOCH is {0:?}; it must be a whole number from 0 to 65535")]
-    Epoch(String),
+    /// `REGIONS` doesn't say where aggregates are at home.
+    #[error("REGIONS is {text:?}; it must name each region once, and this one, {own:?}, among them")]
+    Regions {
+        /// What it is.
+        text: String,
+        /// This region.
+        own: String,
+    },
 }
 
 /// The system's clock.
 #[expect(clippy::disallowed_methods, reason = "the one place from which a running micrograph gets its clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_named_once_and_the_own_one_is_among_them() {
+        let all = regions("eu-west-1, us-east-1", "us-east-1").unwrap().all;
+        assert_eq!(all, ["eu-west-1", "us-east-1"]);
+        for wrong in ["", "eu-west-1", "us-east-1,us-east-1", "us-east-1,,"] {
+            let regions = regions(wrong, "us-east-1");
+            let refused = regions.expect_err(wrong).to_string();
+            assert!(refused.contains("REGIONS"), "{refused}");
+        }
+    }
 }

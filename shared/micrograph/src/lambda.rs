@@ -46,7 +46,9 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
     let telemetry = telemetry::init(telemetry::Config::from_env());
     let handler =
         std::env::var("_HANDLER").context("_HANDLER must name the role: set the function's handler")?;
-    let known: Vec<_> = Manifest::of(&micrograph).functions.into_iter().map(|it| it.handler).collect();
+    let manifest = Manifest::of(&micrograph);
+    let replication = manifest.replication.map(|replication| replication.function);
+    let known: Vec<_> = manifest.functions.into_iter().chain(replication).map(|it| it.handler).collect();
     if !known.contains(&handler) {
         bail!("{} has no handler `{handler}`; it has {known:?}", micrograph.name());
     }
@@ -94,6 +96,7 @@ fn kind(error: &InvokeError) -> &'static str {
     match error {
         InvokeError::UnknownHandler { .. } => "UnknownHandler",
         InvokeError::Store(_) => "Store",
+        InvokeError::Publish(_) => "Publish",
         InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",
         InvokeError::Consume(ConsumeError::Unfinished) => "Unfinished",
     }

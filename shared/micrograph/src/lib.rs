@@ -9,6 +9,7 @@ pub mod environment;
 
 pub mod generations;
 pub mod rebuild;
+pub mod regions;
 
 pub mod commands;
 pub mod publisher;
@@ -22,4 +23,5 @@ pub use commands::{CommandError, Commands, Outcome};
 pub use declaration::Micrograph;
 pub use environment::Environment;
 pub use lambda::main;
+pub use regions::Regions;
 pub use subgraph::{Refused, Subgraph, command_id, mutate, mutate_made};

@@ -2,6 +2,7 @@
 //! `bootstrap manifest`.
 
 use crate::declaration::{Micrograph, Published, Subscription};
+use crate::regions::{self, REPLICAS};
 use contracts::event;
 use projection::quarantine::COMMANDS;
 use projection::{Generation, Projection, Table};
@@ -35,7 +36,27 @@ pub struct Manifest {
     pub consumes: Vec<String>,
     /// The commands that it decides.
     pub decides: Vec<&'static str>,
+    /// What it needs besides where there are several regions; none if it owns nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication: Option<Replication>,
 }
+
+/// What keeps replicas of the aggregates that are at home in other regions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replication {
+    /// Says where aggregates are at home.
+    pub table: Table,
+    /// From which replicas come.
+    pub queue: Queue,
+    /// What reaches the queue: what other regions tell. The own region stands in it as [`OWN_REGION`].
+    pub rule: Rule,
+    /// Applies it.
+    pub function: Function,
+}
+
+/// The region of a deployment where a manifest can't know it, as `Fn::Sub` of a template reads it.
+pub const OWN_REGION: &str = "${AWS::Region}";
 
 /// An SQS queue with its dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -227,6 +248,7 @@ impl Manifest {
             publishes: published(micrograph),
             consumes: consumed(micrograph),
             decides: micrograph.decides.keys().copied().collect(),
+            replication: Replication::of(micrograph),
         };
         manifest.tables.push(micrograph.quarantine_table());
         if !micrograph.consumes.is_empty() {
@@ -319,7 +341,8 @@ impl Manifest {
         self.tables.extend(owned);
         if let Some(topic) = micrograph.topic {
             self.topics.push(Topic { name: topic });
-            let pattern = json!({ "source": [event::source(micrograph.name)] });
+            let names: BTreeSet<&str> = micrograph.publishes.iter().map(|it| it.name).collect();
+            let pattern = json!({ "source": [event::source(micrograph.name)], "detail-type": names });
             self.rules.push(Rule { name: topic.to_owned(), pattern, target: Target::Topic(topic) });
         }
     }
@@ -335,6 +358,45 @@ impl Manifest {
             self.queues.push(parts.queue);
             self.tables.push(parts.table);
         }
+    }
+}
+
+impl Replication {
+    pub(crate) fn of(micrograph: &Micrograph) -> Option<Self> {
+        if micrograph.owns.is_empty() {
+            return None;
+        }
+        let queue = Queue::new(&format!("{}-{REPLICAS}", micrograph.name), REPLICAS, false);
+        let table = micrograph.homes_table();
+        let pattern = json!({
+            "source": [event::source(micrograph.name)],
+            "detail-type": [regions::REPLICA, regions::HOMES],
+            "detail": { "region": [{ "anything-but": [OWN_REGION] }] },
+        });
+        let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
+        let own = [table.name.clone(), micrograph.quarantine_table().name];
+        let tables: Vec<String> = own.into_iter().chain(owned).collect();
+        let function = Function {
+            handler: REPLICAS.to_owned(),
+            trigger: Trigger::Queue {
+                queue: queue.name.clone(),
+                batch_size: 100,
+                window_seconds: WINDOW,
+                maximum_concurrency: 5,
+            },
+            reads: tables.clone(),
+            writes: tables,
+            ..Function::new()
+        };
+        let rule = Rule { name: queue.name.clone(), pattern, target: Target::Queue(queue.name.clone()) };
+        Some(Self { table, queue, rule, function })
+    }
+
+    /// The rule in one region.
+    pub fn rule_in(&self, region: &str) -> Rule {
+        let mut rule = self.rule.clone();
+        rule.pattern["detail"]["region"] = json!([{ "anything-but": [region] }]);
+        rule
     }
 }
 

@@ -121,6 +121,16 @@ fn told<S>(outcome: Result<Outcome<S>, CommandError>) -> async_graphql::Result<R
     match outcome {
         Ok(outcome) => Ok(Ok(outcome)),
         Err(CommandError::Rejected(rejection)) => Ok(Err(rejection.into())),
+        Err(error @ CommandError::Elsewhere(_)) => {
+            Err(UserError::new("HOME_ELSEWHERE", error.to_string()).into())
+        }
+        Err(CommandError::Unreachable(error)) => {
+            let error = telemetry::error_chain(&error);
+            tracing::warn!(error, "a command could not be handed to its aggregate's home");
+            let why = "the region in which this is decided can't be reached for now: send it again later, with the \
+                       same commandId";
+            Err(UserError::new("HOME_UNREACHABLE", why).into())
+        }
         Err(error) => Err(async_graphql::Error::new_with_source(error)),
     }
 }

@@ -16,7 +16,7 @@ pub enum Work {
         /// The messages that carried an older version: their fate is the write's.
         older: Vec<usize>,
     },
-    /// Changes of one item and one source.
+    /// Changes of one item, one source and one epoch.
     Add {
         /// What is added, with each change's message.
         dots: Vec<(Dot, usize)>,
@@ -38,7 +38,7 @@ type Slot = (Key, Option<&'static str>);
 /// Folds the joins of a batch, each given with the index of its message.
 pub fn coalesce(joins: impl IntoIterator<Item = (usize, Join)>) -> (Vec<Work>, Vec<Fork>) {
     let mut puts: BTreeMap<Slot, Newest<Put>> = BTreeMap::new();
-    let mut dots: BTreeMap<Slot, Vec<(Dot, usize)>> = BTreeMap::new();
+    let mut dots: BTreeMap<(Key, String), Vec<(Dot, usize)>> = BTreeMap::new();
     let mut ledgers: BTreeMap<String, BTreeMap<String, Newest<Contribution>>> = BTreeMap::new();
     let mut forks = Vec::new();
     for (message, join) in joins {
@@ -47,7 +47,7 @@ pub fn coalesce(joins: impl IntoIterator<Item = (usize, Join)>) -> (Vec<Work>, V
                 let slot = puts.entry((put.key.clone(), put.source));
                 Newest::join(slot.or_default(), put, message, &mut forks);
             }
-            Join::Dot(dot) => dots.entry((dot.key.clone(), dot.source)).or_default().push((dot, message)),
+            Join::Dot(dot) => dots.entry((dot.key.clone(), dot.set())).or_default().push((dot, message)),
             Join::Contribution(contribution) => {
                 let ledger = ledgers.entry(contribution.ledger.clone()).or_default();
                 let slot = ledger.entry(contribution.subject.clone()).or_default();

@@ -45,6 +45,11 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// A message that came by itself.
+    pub fn alone(body: &'a str) -> Self {
+        Self::new(Cow::Borrowed(""), Cow::Borrowed(body))
+    }
+
     fn new(id: Cow<'a, str>, body: Cow<'a, str>) -> Self {
         Self { id, body, malformed: None, redrive: None, repair: false, queue: None }
     }

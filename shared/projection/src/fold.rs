@@ -149,7 +149,8 @@ impl Projection {
         R: Into<Folded<Dot>> + 'static,
     {
         self.on::<E>(move |envelope, _| {
-            let counted = |dot| Join::Dot(Dot { seq: envelope.version.seq, ..dot });
+            let Version { epoch, seq } = envelope.version;
+            let counted = |dot| Join::Dot(Dot { seq, epoch, base: envelope.epoch_base, ..dot });
             Ok(fold(envelope).into().0?.into_iter().map(counted).collect())
         })
     }
@@ -303,6 +304,7 @@ fn decode<E: Event>(header: &Header<'_>) -> Result<(Envelope<E>, String), FoldEr
         subject: header.subject.to_string(),
         version: header.version,
         index: 0,
+        epoch_base: header.epoch_base,
         region: header.region.to_string(),
         time: header.time,
         kind: header.kind,

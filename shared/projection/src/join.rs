@@ -74,8 +74,9 @@ pub type Sums = BTreeMap<&'static str, Decimal>;
 
 /// A Delta join: adds once for each sequence number of its source (a dotted set).
 ///
-/// For totals with few sources. The sequence numbers of one source must have no gaps, or the set that remembers
-/// them can't be compacted.
+/// For totals with few sources. The sequence numbers of one source must have no gaps within an epoch, or the set that
+/// remembers them can't be compacted. Each epoch has a set of its own: what two regions did under one number, while
+/// each took itself for the home, counts twice, since it happened twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dot {
     /// The item that holds the totals.
@@ -84,6 +85,10 @@ pub struct Dot {
     pub source: Option<&'static str>,
     /// The number of the change at its source; set from the event's version.
     pub seq: u64,
+    /// The epoch of its source's home; set from the event's version.
+    pub epoch: u16,
+    /// The last number before the epoch began; set from the event.
+    pub base: u64,
     /// What is added.
     pub add: Sums,
 }
@@ -91,7 +96,7 @@ pub struct Dot {
 impl Dot {
     /// What is added to the totals of an item; the event's version says which change it is.
     pub fn new(key: Key, add: impl IntoIterator<Item = (&'static str, Decimal)>) -> Self {
-        Self { key, source: None, seq: 0, add: add.into_iter().collect() }
+        Self { key, source: None, seq: 0, epoch: 0, base: 0, add: add.into_iter().collect() }
     }
 
     /// Counts the changes of this source apart from those of the item's other sources.
@@ -99,6 +104,13 @@ impl Dot {
     pub fn of_source(mut self, source: &'static str) -> Self {
         self.source = Some(source);
         self
+    }
+
+    /// Which set remembers it, one for each source and epoch: what follows `applied` and `upto` in the names of the
+    /// set's attributes.
+    pub fn set(&self) -> String {
+        let source = self.source.map_or_else(String::new, |source| format!("_{source}"));
+        if self.epoch == 0 { source } else { format!("{source}__{}", self.epoch) }
     }
 }
 

@@ -64,7 +64,7 @@ pub trait Store: Send + Sync {
     /// Joins a state.
     async fn put(&self, table: &str, put: &Put) -> Result<Written, StoreError>;
 
-    /// Joins changes of one item and one source, each sequence number once.
+    /// Joins changes of one item, one source and one epoch, each sequence number once.
     async fn add(&self, table: &str, dots: &[Dot]) -> Result<Written, StoreError>;
 
     /// Joins contributions to one ledger, at most one of each contributor.

@@ -34,7 +34,7 @@ impl Fixture {
             eventbridge: aws_sdk_eventbridge::Client::from_conf(unreachable),
             bus: "default".to_owned(),
             region: "eu-west-1".to_owned(),
-            epoch: 0,
+            regions: None,
             table_prefix: String::new(),
             build: "test".to_owned(),
             clock: || Timestamp::constant(1_300_000_000, 0),

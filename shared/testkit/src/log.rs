@@ -33,6 +33,7 @@ pub(crate) fn origin(version: Version) -> Origin {
     Origin {
         version,
         index: 0,
+        epoch_base: 0,
         region: "eu-west-1".to_owned(),
         time: START + SignedDuration::from_mins(i64::try_from(version.seq).unwrap_or(i64::MAX).min(1 << 20)),
         correlation_id: "correlation-1".to_owned(),

@@ -1,7 +1,7 @@
 //! The joins in memory: what a table holds after a log, by their definition and nothing else.
 //!
 //! It shares no code with the store. For each item and source the greatest version wins, a tombstone like any other;
-//! a total counts each sequence number of its source once; a ledger counts the greatest version of each contributor.
+//! a total counts each version of its source once; a ledger counts the greatest version of each contributor.
 
 use crate::content::{Content, Field, Fields, settle};
 use contracts::{Header, Version};
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// An item, or one source's part of it.
 type Slot = (Key, Option<&'static str>);
 
+/// Changes by the version of their source: epoch and sequence number.
+type Changes = BTreeMap<(u16, u64), Dot>;
+
 /// The aggregate that an event tells of: domain and subject.
 pub type Aggregate = (String, String);
 
@@ -22,7 +25,7 @@ pub type Aggregate = (String, String);
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     puts: BTreeMap<Slot, (Put, Aggregate)>,
-    dots: BTreeMap<Slot, (BTreeMap<u64, Dot>, Aggregate)>,
+    dots: BTreeMap<Slot, (Changes, Aggregate)>,
     ledgers: BTreeMap<(String, String), (Contribution, Aggregate)>,
 }
 
@@ -151,9 +154,9 @@ impl Model {
                 let (dots, writer) =
                     self.dots.entry(slot).or_insert_with(|| (BTreeMap::new(), aggregate.clone()));
                 sole(writer)?;
-                match dots.get(&dot.seq) {
+                match dots.get(&(dot.epoch, dot.seq)) {
                     Some(stored) if *stored != dot => return forked(),
-                    _ => _ = dots.insert(dot.seq, dot),
+                    _ => _ = dots.insert((dot.epoch, dot.seq), dot),
                 }
             }
             Join::Contribution(new) => {

@@ -34,7 +34,7 @@ async fn idle_waits_for_the_whole_chain() {
     for n in 0..ITEMS {
         put(&db, "source", &format!("key-{n}"), 1).await;
     }
-    embedded::idle(&queues, std::slice::from_ref(&db)).await.expect("idle");
+    embedded::idle(std::slice::from_ref(&queues), std::slice::from_ref(&db)).await.expect("idle");
     mapping.stop().await;
     publisher.abort();
 

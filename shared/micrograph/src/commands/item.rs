@@ -22,11 +22,16 @@ use std::collections::HashMap;
 /// An aggregate that publishes Deltas remembers all, each with its outbox item.
 const RING: usize = 16;
 
+/// The attribute that says where an item was written: elsewhere it is a replica.
+pub(crate) const REGION: &str = "region";
+
 type Attributes = HashMap<String, AttributeValue>;
 
 /// An aggregate as it was read.
 pub(super) struct Loaded<A: Aggregate> {
     pub version: Version,
+    /// The last sequence number before the version's epoch began.
+    pub base: u64,
     pub state: Option<A::State>,
     pub deleted: bool,
     pub commands: Vec<String>,
@@ -35,6 +40,9 @@ pub(super) struct Loaded<A: Aggregate> {
 /// What is to be written.
 pub(super) struct Next<'a, S> {
     pub version: Version,
+    pub base: u64,
+    /// Where it is written.
+    pub region: &'a str,
     pub change: Change<S>,
     pub events: Vec<Ready>,
     pub command: &'a str,
@@ -82,6 +90,7 @@ pub(super) async fn load<A: Aggregate>(
     let ids = item.get("commands").and_then(|it| it.as_l().ok()).into_iter().flatten();
     Ok(Loaded {
         version: Version::unpacked(number("v").unwrap_or(0)),
+        base: number("base").unwrap_or(0),
         state,
         deleted: item.get("d").and_then(|it| it.as_bool().ok()).copied().unwrap_or(false),
         commands: ids.filter_map(|it| it.as_s().ok()).cloned().collect(),
@@ -92,7 +101,7 @@ pub(super) async fn load<A: Aggregate>(
 pub(super) fn envelopes<C: Command>(
     micrograph: &Micrograph,
     environment: &Environment,
-    version: Version,
+    (version, epoch_base): (Version, u64),
     events: Vec<Recorded>,
     command: &CommandEnvelope<C>,
 ) -> Result<Vec<Ready>, CommandError> {
@@ -115,6 +124,7 @@ pub(super) fn envelopes<C: Command>(
             subject: event.subject,
             version,
             index,
+            epoch_base,
             region: environment.region.clone(),
             time: command.time,
             kind: event.kind,
@@ -138,19 +148,20 @@ pub(super) fn envelopes<C: Command>(
     events.into_iter().enumerate().map(wrap).collect()
 }
 
-/// The version of the next write. In a newer epoch the sequence goes on; in an older one nothing may be written.
-pub(super) fn next(version: Version, epoch: u16) -> Result<Version, CommandError> {
+/// The version of the next write, and the last sequence number before its epoch. In a newer epoch the sequence goes on;
+/// in an older one nothing may be written.
+pub(super) fn next(version: Version, base: u64, epoch: u16) -> Result<(Version, u64), CommandError> {
     if version.epoch > epoch {
         let newer = version.epoch;
         return Err(CommandError::Internal(format!(
-            "this region's epoch is {epoch}, but the aggregate was written in epoch {newer}: send the command to its \
-             home, or set REGION_EPOCH"
+            "the aggregate is at home here in epoch {epoch}, but was written in epoch {newer}"
         )));
     }
     if version.seq >= Version::MAX_SEQ {
         return Err(CommandError::Internal("the aggregate has no version left".to_owned()));
     }
-    Ok(Version { epoch, seq: version.seq + 1 })
+    let base = if version.epoch < epoch { version.seq } else { base };
+    Ok((Version { epoch, seq: version.seq + 1 }, base))
 }
 
 /// Whether a command that brought a Delta was carried out, by its outbox item.
@@ -181,6 +192,10 @@ pub(super) async fn store<A: Aggregate>(
 
     let mut item = key(subject, Key::ALONE);
     item.insert("v".to_owned(), AttributeValue::N(write.version.packed().to_string()));
+    item.insert(REGION.to_owned(), AttributeValue::S(write.region.to_owned()));
+    if write.base > 0 {
+        item.insert("base".to_owned(), AttributeValue::N(write.base.to_string()));
+    }
     item.insert("commands".to_owned(), list(commands.into_iter().skip(oldest)));
     item.insert(OUTBOX.to_owned(), list(inline.into_iter().map(|it| it.text)));
     let state = match write.change {
@@ -209,7 +224,7 @@ pub(super) async fn store<A: Aggregate>(
     if own.is_empty() {
         alone(client, table, put, outcome).await
     } else {
-        with_outbox(client, table, (subject, write.command), put, own, outcome).await
+        with_outbox(client, table, (subject, write.command, write.region), put, own, outcome).await
     }
 }
 
@@ -242,13 +257,14 @@ fn overtaken(error: &PutItemError) -> bool {
 async fn with_outbox<S>(
     client: &Client,
     table: &str,
-    (subject, command): (&str, &str),
+    (subject, command, region): (&str, &str, &str),
     put: Put,
     events: Vec<Ready>,
     outcome: Outcome<S>,
 ) -> Result<Stored<S>, CommandError> {
     let mut item = key(subject, &outbox_key(command));
     item.insert("v".to_owned(), AttributeValue::N(outcome.version.packed().to_string()));
+    item.insert(REGION.to_owned(), AttributeValue::S(region.to_owned()));
     item.insert(OUTBOX.to_owned(), list(events.into_iter().map(|it| it.text)));
     let outbox = Put::builder()
         .table_name(table)

@@ -1,6 +1,6 @@
 //! Commands from a queue: decoded one by one, in the order of their aggregate.
 
-use super::{CommandError, Commands};
+use super::{Answer, CommandError, Commands};
 use crate::aggregate::{Decide, Rejection};
 use contracts::{Command, CommandEnvelope};
 use futures::StreamExt;
@@ -39,23 +39,33 @@ pub(crate) struct Header<'a> {
 }
 
 /// Decodes and decides one type of command in one major version.
-pub(crate) type Decider =
-    Box<dyn for<'a> Fn(&'a Commands, Header<'a>) -> BoxFuture<'a, Result<(), Refusal>> + Send + Sync>;
+pub(crate) type Decider = Box<
+    dyn for<'a> Fn(&'a Commands, Header<'a>, Asked) -> BoxFuture<'a, Result<Value, Refusal>> + Send + Sync,
+>;
+
+/// Who has a command decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A queue: what is at home elsewhere is handed on.
+    ByQueue,
+    /// Another region, which took this one for the home: it isn't handed on once more.
+    ByRegion,
+}
 
 /// Why a command from a queue was not carried out.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Quarantine(Reason, String),
-    /// A command in which something is personal is refused: it is kept without that.
-    Redacted {
-        why: String,
-        body: String,
+    /// The rules refuse it; what is kept of a command in which something is personal is without that.
+    Rejected {
+        rejection: Rejection,
+        redacted: Option<String>,
     },
     Later(String),
 }
 
 pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
-    Box::new(|commands, given| {
+    Box::new(|commands, given, asked| {
         Box::pin(async move {
             let violation = |why| Refusal::Quarantine(Reason::SchemaViolation, why);
             let data: C =
@@ -75,16 +85,22 @@ pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
                 data,
                 extra: contracts::Extra::default(),
             };
-            let why = match commands.execute::<A, C>(&envelope).await {
-                Ok(_) => return Ok(()),
-                Err(CommandError::Rejected(Rejection { code, message })) => format!("{code}: {message}"),
-                Err(CommandError::Store(StoreError::Refused { reason, .. })) => reason,
+            let outcome = match asked {
+                Asked::ByQueue => commands.execute::<A, C>(&envelope).await,
+                Asked::ByRegion => commands.execute_here::<A, C>(&envelope).await,
+            };
+            let rejection = match outcome {
+                Ok(outcome) => {
+                    return serde_json::to_value(Answer::Outcome(outcome))
+                        .map_err(|error| Refusal::Later(json::describe(&error)));
+                }
+                Err(CommandError::Rejected(rejection)) => rejection,
+                Err(CommandError::Store(StoreError::Refused { reason, .. })) => {
+                    Rejection::new("STORE_REFUSED", reason)
+                }
                 Err(error) => return Err(Refusal::Later(telemetry::error_chain(&error))),
             };
-            Err(match redacted(envelope) {
-                Some(body) => Refusal::Redacted { why, body },
-                None => Refusal::Quarantine(Reason::HandlerRejected, why),
-            })
+            Err(Refusal::Rejected { rejection, redacted: redacted(envelope) })
         })
     })
 }
@@ -147,8 +163,8 @@ impl Commands {
 
     async fn deliver(&self, message: &Message<'_>) -> Result<(), String> {
         let redrive = message.redrive.as_deref();
-        match self.decode_and_run(message).await {
-            Ok(()) => match redrive {
+        match self.decode_and_run(message, Asked::ByQueue).await {
+            Ok(_) => match redrive {
                 Some(redrive) => {
                     self.quarantine.applied(redrive).await.map_err(|error| telemetry::error_chain(&error))
                 }
@@ -156,8 +172,9 @@ impl Commands {
             },
             Err(Refusal::Later(error)) => Err(error),
             Err(Refusal::Quarantine(reason, why)) => self.keep(message, reason, why, &message.body).await,
-            Err(Refusal::Redacted { why, body }) => {
-                self.keep(message, Reason::HandlerRejected, why, &body).await
+            Err(Refusal::Rejected { rejection: Rejection { code, message: why }, redacted }) => {
+                let body = redacted.as_deref().unwrap_or(&message.body);
+                self.keep(message, Reason::HandlerRejected, format!("{code}: {why}"), body).await
             }
         }
     }
@@ -176,7 +193,19 @@ impl Commands {
         self.quarantine.keep(&kept).await.map_err(|error| telemetry::error_chain(&error))
     }
 
-    async fn decode_and_run(&self, message: &Message<'_>) -> Result<(), Refusal> {
+    /// Decides a command that another region took to be at home here: the envelope in, the answer out. A command that
+    /// is at home in neither is the other region's to send again.
+    pub async fn decide(&self, command: &str) -> Value {
+        let message = Message::alone(command);
+        let refused = |answer: Answer<Value>| serde_json::to_value(answer).unwrap_or_default();
+        match self.decode_and_run(&message, Asked::ByRegion).await {
+            Ok(answer) => answer,
+            Err(Refusal::Rejected { rejection, .. }) => refused(Answer::Rejected(rejection)),
+            Err(Refusal::Quarantine(_, why) | Refusal::Later(why)) => refused(Answer::Failed(why)),
+        }
+    }
+
+    async fn decode_and_run(&self, message: &Message<'_>, asked: Asked) -> Result<Value, Refusal> {
         let quarantine = |reason, why| Err(Refusal::Quarantine(reason, why));
         if let Some(why) = &message.malformed {
             return quarantine(Reason::Malformed, why.clone());
@@ -200,7 +229,7 @@ impl Commands {
             let why = format!("major version {} is not known here: known are {known:?}", header.major);
             return quarantine(Reason::UnknownMajor, why);
         };
-        run(self, header).await
+        run(self, header, asked).await
     }
 }
 

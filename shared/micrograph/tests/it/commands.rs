@@ -102,21 +102,6 @@ async fn versions_go_on_after_an_aggregate_is_deleted_and_made_again() {
     assert_eq!(told, [(Some("State"), Some(1)), (Some("Deleted"), Some(2)), (Some("State"), Some(3))]);
 }
 
-#[tokio::test]
-async fn in_a_newer_epoch_the_sequence_goes_on_and_an_older_one_is_fenced_off() {
-    let old = World::of(catalogue()).await;
-    old.app.commands().execute::<Product, _>(&list("c1", "A", "Apron")).await.expect("listed");
-    let new = World::on(old.db.clone(), old.bus.clone(), catalogue(), |it| it.epoch = 2).await;
-    let outcome = new.app.commands().execute::<Product, _>(&retitle("c2", "A", "Bib")).await.expect("done");
-    assert_eq!(outcome.version, Version { epoch: 2, seq: 2 });
-    let fenced = old.app.commands().execute::<Product, _>(&retitle("c3", "A", "Cap")).await;
-    assert!(
-        matches!(&fenced, Err(CommandError::Internal(why)) if why.contains("REGION_EPOCH")),
-        "{fenced:?}"
-    );
-    assert_eq!(old.records(TABLE).len(), 2);
-}
-
 #[tokio::test(start_paused = true)]
 async fn commands_that_meet_on_an_aggregate_are_carried_out_one_after_the_other() {
     let db = DynamoDb::in_memory().expect("a database");

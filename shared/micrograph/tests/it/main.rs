@@ -7,6 +7,7 @@ mod lambda;
 mod manifest;
 mod outbox;
 mod queue;
+mod regions;
 mod wire;
 mod world;
 

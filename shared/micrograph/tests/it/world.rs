@@ -41,7 +41,7 @@ impl World {
             eventbridge: bus.client(),
             bus: "shop".to_owned(),
             region: "eu-west-1".to_owned(),
-            epoch: 0,
+            regions: None,
             table_prefix: "test-".to_owned(),
             build: "build-1".to_owned(),
             clock: || AT,

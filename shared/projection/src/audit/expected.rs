@@ -10,8 +10,8 @@ use contracts::{Header, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// The changes of an item and one of its sources, by sequence number.
-pub(super) type Dots = BTreeMap<(Key, Option<&'static str>), BTreeMap<u64, Dot>>;
+/// The changes of an item, by the set that remembers them (see [`Dot::set`]) and their sequence number.
+pub(super) type Dots = BTreeMap<(Key, String), BTreeMap<u64, Dot>>;
 
 /// Folds what a source hands over to the newest version of each part.
 pub(super) struct Expected<'a> {
@@ -48,7 +48,7 @@ impl<'a> Expected<'a> {
                     }
                 }
             } else if let Join::Dot(dot) = join {
-                self.dots.entry((dot.key.clone(), dot.source)).or_default().insert(dot.seq, dot);
+                self.dots.entry((dot.key.clone(), dot.set())).or_default().insert(dot.seq, dot);
             }
         }
     }
@@ -96,7 +96,7 @@ pub(super) struct Naming<'a> {
     /// Parts that are stored in an older version, or not at all.
     pub parts: Parts,
     /// Changes that were never counted.
-    pub missing: BTreeSet<(Key, Option<&'static str>, u64)>,
+    pub missing: BTreeSet<(Key, String, u64)>,
     pub stored: &'a HashMap<u128, u64>,
     pub findings: Vec<Finding>,
     pub drifted: u64,
@@ -120,7 +120,7 @@ impl Naming<'_> {
                         Some(stored) => Drift::Stale { stored: Version::unpacked(*stored), expected },
                     }
                 }
-                (None, Join::Dot(dot)) if self.missing.remove(&(dot.key.clone(), dot.source, dot.seq)) => {
+                (None, Join::Dot(dot)) if self.missing.remove(&(dot.key.clone(), dot.set(), dot.seq)) => {
                     Drift::Lost { expected: header.version }
                 }
                 _ => continue,

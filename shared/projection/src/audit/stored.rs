@@ -126,12 +126,11 @@ impl Stored {
                     _ => content::TOMBSTONE,
                 };
                 part(Some(source), integer(item, name).unwrap_or(0), digest);
-            } else if let Some(source) = counter(name) {
-                let upto = integer(item, &format!("upto{source}")).unwrap_or(0);
-                let applied = item.get(&format!("applied{source}")).and_then(|it| it.as_ns().ok());
+            } else if let Some(set) = counter(name) {
+                let upto = integer(item, &format!("upto{set}")).unwrap_or(0);
+                let applied = item.get(&format!("applied{set}")).and_then(|it| it.as_ns().ok());
                 let applied = applied.into_iter().flatten().filter_map(|it| it.parse().ok()).collect();
-                let source = source.trim_start_matches('_').to_owned();
-                self.counted.insert((key.clone(), source), (upto, applied));
+                self.counted.insert((key.clone(), set.to_owned()), (upto, applied));
             } else if let Some(value) = decimal(value)
                 && !is_reserved(name)
             {
@@ -156,17 +155,17 @@ impl Stored {
     pub fn count(&self, dots: &Dots, found: &mut dyn FnMut(Drift, &Key, Option<&str>)) {
         let mut expected = self.contributed.clone();
         let mut unsure: BTreeSet<&Key> = BTreeSet::new();
-        for ((key, source), changes) in dots {
-            let counted = changes.iter().filter(|(seq, _)| self.counts(key, *source, **seq));
+        for ((key, set), changes) in dots {
+            let counted = changes.iter().filter(|(seq, _)| self.counts(key, set, **seq));
             let total = expected.entry(key.clone()).or_default();
             for (name, value) in counted.flat_map(|(_, dot)| &dot.add) {
                 *total.entry((*name).to_owned()).or_default() += value;
             }
         }
         // A total that has counted what the sources didn't say when they were read can't be told yet.
-        for ((key, source), (upto, applied)) in &self.counted {
-            let known = dots.iter().find(|((at, of), _)| at == key && of.unwrap_or_default() == source);
-            let newest = known.and_then(|(_, changes)| changes.keys().next_back()).copied().unwrap_or(0);
+        for ((key, set), (upto, applied)) in &self.counted {
+            let known = dots.get(&(key.clone(), set.clone()));
+            let newest = known.and_then(|changes| changes.keys().next_back()).copied().unwrap_or(0);
             if applied.last().copied().unwrap_or(0).max(*upto) > newest {
                 unsure.insert(key);
             }
@@ -187,23 +186,19 @@ impl Stored {
     }
 
     /// The changes that were not counted.
-    pub fn missing(
-        &self,
-        dots: &Dots,
-        within: &dyn Fn(u128) -> bool,
-    ) -> BTreeSet<(Key, Option<&'static str>, u64)> {
+    pub fn missing(&self, dots: &Dots, within: &dyn Fn(u128) -> bool) -> BTreeSet<(Key, String, u64)> {
         let mut missing = BTreeSet::new();
-        for ((key, source), changes) in dots {
-            if within(content::name(key, *source)) {
-                let uncounted = changes.keys().filter(|seq| !self.counts(key, *source, **seq));
-                missing.extend(uncounted.map(|seq| (key.clone(), *source, *seq)));
+        for ((key, set), changes) in dots {
+            if within(content::name(key, Some(set))) {
+                let uncounted = changes.keys().filter(|seq| !self.counts(key, set, **seq));
+                missing.extend(uncounted.map(|seq| (key.clone(), set.clone(), *seq)));
             }
         }
         missing
     }
 
-    fn counts(&self, key: &Key, source: Option<&str>, seq: u64) -> bool {
-        let counted = self.counted.get(&(key.clone(), source.unwrap_or_default().to_owned()));
+    fn counts(&self, key: &Key, set: &str, seq: u64) -> bool {
+        let counted = self.counted.get(&(key.clone(), set.to_owned()));
         counted.is_some_and(|(upto, applied)| seq <= *upto || applied.contains(&seq))
     }
 }

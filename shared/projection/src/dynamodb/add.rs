@@ -63,10 +63,10 @@ async fn fold_in(
     let mut units = 0.0;
     for attempt in 0..CONFLICT_RETRIES {
         let Some(first) = dots.first() else { return Ok((BTreeSet::new(), units)) };
-        let names = Names::of(first.source);
+        let names = Names::of(first);
         match update(store, table, &first.key, &names, &dots).await? {
             Updated::Applied { seen, cost } => {
-                units += cost + compact(store, table, &first.key, &names, seen).await;
+                units += cost + compact(store, table, first, &names, seen).await;
                 return Ok((dots.iter().map(|dot| dot.seq).collect(), units));
             }
             Updated::Refused(stored) => {
@@ -144,14 +144,15 @@ async fn update(
 
 /// Forgets the run of sequence numbers that follows `upto` without a gap. Leaving it undone does no harm, so a
 /// failure is left to the next change. Gives what it cost.
-async fn compact(store: &DynamoStore, table: &str, key: &Key, names: &Names, seen: Seen) -> f64 {
+async fn compact(store: &DynamoStore, table: &str, dot: &Dot, names: &Names, seen: Seen) -> f64 {
     if seen.applied.len() <= COMPACT_ABOVE {
         return 0.0;
     }
+    let key = &dot.key;
     // The answer of an update holds only what it changed, so `upto` has to be looked up.
     let Ok(item) = store.item(table, key).await else { return 0.0 };
     let seen = Seen::in_item(&item, names);
-    let from = seen.upto.unwrap_or(0);
+    let from = seen.upto.unwrap_or(dot.base);
     let run: Vec<u64> =
         seen.applied.iter().copied().zip(from + 1..).take_while(|(a, b)| a == b).map(|it| it.0).collect();
     let Some(upto) = run.last().copied() else { return 0.0 };
@@ -186,11 +187,9 @@ fn numbers(values: impl IntoIterator<Item = u64>) -> AttributeValue {
 }
 
 impl Names {
-    fn of(source: Option<&str>) -> Self {
-        match source {
-            None => Self { applied: "applied".to_owned(), upto: "upto".to_owned() },
-            Some(source) => Self { applied: format!("applied_{source}"), upto: format!("upto_{source}") },
-        }
+    fn of(dot: &Dot) -> Self {
+        let set = dot.set();
+        Self { applied: format!("applied{set}"), upto: format!("upto{set}") }
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) async fn cases(report: &mut Report, subject: &Subject) {
     report.case("dotted set: more changes than one write holds", many(subject)).await;
     report.case("dotted set: a compacted set still knows its changes", compacted(subject)).await;
     report.case("dotted set: each source counts on its own", sources(subject)).await;
+    report.case("dotted set: each epoch counts on its own", epochs(subject)).await;
     report.case("dotted set: decimals are exact", exact(subject)).await;
 }
 
@@ -59,7 +60,7 @@ async fn compacted(subject: &Subject) -> anyhow::Result<()> {
         let dots: Vec<Dot> = (ten * 10 + 1..=ten * 10 + 10).flat_map(one).collect();
         same!(subject.add(&dots).await?, vec![Applied; 10]);
     }
-    let remembered = remembered(subject, &key).await?;
+    let remembered = remembered(subject, &key, "applied").await?;
     ensure!(remembered <= 110, "{remembered} sequence numbers are remembered of 250 in a row");
     for seq in [1, 17, 130, 250] {
         same!(subject.add(&one(seq)).await?, [Duplicate]);
@@ -70,13 +71,13 @@ async fn compacted(subject: &Subject) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many sequence numbers stand in the item's set.
-async fn remembered(subject: &Subject, key: &Key) -> anyhow::Result<usize> {
+/// How many sequence numbers stand in one of the item's sets.
+async fn remembered(subject: &Subject, key: &Key, set: &str) -> anyhow::Result<usize> {
     let mut after = None;
     loop {
         let (items, next) = subject.store.scan(&subject.table, after).await?;
         if let Some((_, item)) = items.into_iter().find(|(it, _)| it == key) {
-            let attributes = item.inner().get("applied");
+            let attributes = item.inner().get(set);
             let set = attributes.map(|set| match set {
                 serde_dynamo::AttributeValue::Ns(numbers) => numbers.len(),
                 _ => 0,
@@ -96,6 +97,25 @@ async fn sources(subject: &Subject) -> anyhow::Result<()> {
     same!(subject.add(&[dot(&key, 1, Decimal::ONE)]).await?, [Applied]);
     same!(subject.add(&of("left", 1)).await?, [Duplicate]);
     same!(subject.number(&key, "total").await?, Decimal::from(3));
+    Ok(())
+}
+
+async fn epochs(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-epochs");
+    let first = |seq| dot(&key, seq, Decimal::ONE);
+    let second = |seq| Dot { epoch: 1, base: 3, ..first(seq) };
+    same!(subject.add(&[first(1), first(2), first(3)]).await?, [Applied; 3]);
+    // The fourth was done in both regions, while each took itself for the home.
+    same!(subject.add(&[second(4), second(6)]).await?, [Applied, Applied]);
+    same!(subject.add(&[first(4)]).await?, [Applied]);
+    same!(subject.add(&[second(4)]).await?, [Duplicate]);
+    let later: Vec<Dot> = (5..=150).map(second).collect();
+    let applied = subject.add(&later).await?.into_iter().filter(|it| *it == Applied).count();
+    same!(applied, 145);
+    let remembered = remembered(subject, &key, "applied__1").await?;
+    ensure!(remembered <= 110, "{remembered} sequence numbers are remembered of 147 in a row");
+    same!(subject.add(&[second(4), second(20), second(151)]).await?, [Duplicate, Duplicate, Applied]);
+    same!(subject.number(&key, "total").await?, Decimal::from(3 + 1 + 148));
     Ok(())
 }
 

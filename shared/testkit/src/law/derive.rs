@@ -68,7 +68,7 @@ struct Family {
 type Subject = Vec<(String, String)>;
 
 /// What one aggregate went through: the changes that set it apart, then for each version the example that it is made
-/// of and its changes, then where its home moved. All are taken modulo what there is.
+/// of and its changes, then where its home moved, and how. All are taken modulo what there is.
 type Life = (Vec<usize>, Vec<(usize, Vec<usize>)>, usize);
 
 /// Logs for a projection.
@@ -180,10 +180,13 @@ impl Family {
         subject: &Subject,
         fixed: &[usize],
         (example, free): &(usize, Vec<usize>),
-        version: Version,
+        (version, base): (Version, u64),
     ) -> Value {
         let mut event = named(&self.examples[example % self.examples.len()], subject);
         event["version"] = serde_json::json!({ "epoch": version.epoch, "seq": version.seq });
+        if base > 0 {
+            event["epochBase"] = base.into();
+        }
         event["time"] = origin(version).time.to_string().into();
         event["id"] = event_id(self.domain, event["subject"].as_str().unwrap_or_default(), version, 0).into();
         let mut keys = slots(projections, &event);
@@ -211,10 +214,22 @@ fn tell(projections: &[Projection], families: &[Family], lives: &[Life]) -> Log 
     let aggregates = families.iter().flat_map(|family| family.subjects.iter().map(move |it| (family, it)));
     let mut events = Vec::new();
     for ((family, subject), (fixed, versions, moved)) in aggregates.zip(lives) {
+        // From one of the versions on, or never, another region is the aggregate's home. The one before may have gone
+        // on for one more, cut off from the other.
+        let base = u64::try_from(moved % (2 * VERSIONS) + 1).unwrap_or(u64::MAX);
+        let goes_on = moved / (2 * VERSIONS) % 2 == 1;
         for (version, seq) in versions.iter().zip(1..) {
-            // From one of the versions on, or never, another region is the aggregate's home.
-            let epoch = u16::from(moved % (2 * VERSIONS) + 2 <= usize::try_from(seq).unwrap_or(usize::MAX));
-            events.push(family.event(projections, subject, fixed, version, Version { epoch, seq }));
+            let mut tell = |version: &(usize, Vec<usize>), stamp| {
+                events.push(family.event(projections, subject, fixed, version, stamp));
+            };
+            if seq <= base {
+                tell(version, (Version::first_epoch(seq), 0));
+                continue;
+            }
+            if seq == base + 1 && goes_on {
+                tell(&versions[0], (Version::first_epoch(seq), 0));
+            }
+            tell(version, (Version { epoch: 1, seq }, base));
         }
     }
     events.into()

@@ -15,8 +15,8 @@ pub struct Record {
     /// What each source says; no source where the item belongs to one.
     parts: BTreeMap<Option<&'static str>, Part>,
     totals: Counted,
-    /// Which changes were counted, by source.
-    seen: BTreeMap<Option<&'static str>, Seen>,
+    /// Which changes were counted, by set.
+    seen: BTreeMap<String, Seen>,
     /// What an aggregate contributes, where the item is a ledger's child.
     contributes: Option<Vec<Amount>>,
 }
@@ -83,7 +83,8 @@ impl Record {
 
     /// Counts a change, unless it was counted.
     pub(super) fn count(&mut self, dot: &Dot) -> Outcome {
-        let seen = self.seen.entry(dot.source).or_default();
+        let first = || Seen { upto: dot.base, beyond: BTreeSet::new() };
+        let seen = self.seen.entry(dot.set()).or_insert_with(first);
         if dot.seq <= seen.upto || !seen.beyond.insert(dot.seq) {
             return Outcome::Duplicate;
         }
@@ -132,13 +133,13 @@ impl Record {
         for (source, part) in &self.parts {
             part.write(*source, &mut item);
         }
-        for (source, seen) in &self.seen {
+        for (set, seen) in &self.seen {
             if seen.upto > 0 {
-                item.insert(of(*source, "upto"), number(&seen.upto));
+                item.insert(format!("upto{set}"), number(&seen.upto));
             }
             if !seen.beyond.is_empty() {
                 let numbers = seen.beyond.iter().map(ToString::to_string).collect();
-                item.insert(of(*source, "applied"), AttributeValue::Ns(numbers));
+                item.insert(format!("applied{set}"), AttributeValue::Ns(numbers));
             }
         }
         item.extend(self.totals.add.iter().map(|(name, value)| (name.clone(), number(value))));

@@ -1,0 +1,124 @@
+//! The suite at work behind its server, in one region or in several.
+
+use super::{Options, SAMPLE_QUERIES};
+use crate::folder::{Folder, Holder};
+use crate::regions::{self, Regions};
+use crate::server::{self, Server};
+use crate::suite::Suite;
+use gateway::Graphiql;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// The suite at work behind its server; of several regions, the first one.
+pub(super) struct Running {
+    pub folder: Option<Folder>,
+    pub suite: Arc<Suite>,
+    pub server: Server,
+    pub others: Vec<Other>,
+}
+
+/// Another region.
+pub(super) struct Other {
+    pub region: &'static str,
+    folder: Option<Folder>,
+    suite: Arc<Suite>,
+    pub server: Server,
+}
+
+impl Running {
+    pub async fn start(options: &Options, importing: bool) -> anyhow::Result<Self> {
+        let mut folder = options.folder(importing).map(|path| Folder::take(&path)).transpose()?;
+        let listener = server::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let token = telemetry::TraceParent::random().trace_id_hex();
+        let holder = Holder { pid: std::process::id(), address: Some(address), token };
+        if let Some(folder) = &mut folder {
+            folder.announce(&holder)?;
+        }
+        if let Some(folder) = &folder {
+            folder.settle(options.regions)?;
+        }
+        if options.regions > 1 {
+            return Self::start_regions(options, folder, listener, &holder).await;
+        }
+        let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
+        let server = serve_graph(listener, &suite, &holder, "Tributary".to_owned())?;
+        Ok(Self { folder, suite, server, others: Vec::new() })
+    }
+
+    async fn start_regions(
+        options: &Options,
+        folder: Option<Folder>,
+        listener: TcpListener,
+        holder: &Holder,
+    ) -> anyhow::Result<Self> {
+        let count = usize::from(options.regions);
+        let first = listener.local_addr()?;
+        let mut listeners = vec![listener];
+        for port in (1..options.regions).map(|number| first.port().saturating_add(number)) {
+            listeners.push(server::bind(SocketAddr::new(first.ip(), port)).await?);
+        }
+        let mut folders = Vec::with_capacity(count);
+        let mut holders = Vec::with_capacity(count);
+        for (region, listener) in regions::NAMES.iter().zip(&listeners) {
+            let holder = Holder { address: Some(listener.local_addr()?), ..holder.clone() };
+            let mut own = folder.as_ref().map(|it| Folder::take(&it.file(region))).transpose()?;
+            if let Some(own) = &mut own {
+                own.announce(&holder)?;
+            }
+            folders.push(own);
+            holders.push(holder);
+        }
+        let of_regions: Vec<Option<&Folder>> = folders.iter().map(Option::as_ref).collect();
+        let Regions { suites, .. } = Regions::start(&of_regions, &options.settings()).await?;
+        let mut others = Vec::with_capacity(count);
+        let parts = regions::NAMES.iter().zip(folders).zip(suites).zip(listeners.into_iter().zip(&holders));
+        for (((region, folder), suite), (listener, holder)) in parts {
+            let server = serve_graph(listener, &suite, holder, format!("Tributary in {region}"))?;
+            others.push(Other { region, folder, suite, server });
+        }
+        let Other { suite, server, folder: _own, .. } = others.remove(0);
+        Ok(Self { folder, suite, server, others })
+    }
+
+    pub async fn drained(&self) -> anyhow::Result<()> {
+        let others = self.others.iter().map(|other| &other.suite);
+        let suites: Vec<Arc<Suite>> = std::iter::once(&self.suite).chain(others).cloned().collect();
+        regions::drained(&suites).await
+    }
+
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let mut suites = vec![self.suite];
+        let mut folders = vec![self.folder];
+        self.server.stop().await;
+        for other in self.others {
+            other.server.stop().await;
+            suites.push(other.suite);
+            folders.push(other.folder);
+        }
+        for suite in suites {
+            // The server's routes hold the suite; they are gone with it.
+            if let Ok(suite) = Arc::try_unwrap(suite) {
+                suite.stop().await;
+            } else {
+                tracing::warn!("a request is still under way; what it wrote is stored");
+            }
+        }
+        drop(folders);
+        Ok(())
+    }
+}
+
+fn serve_graph(
+    listener: TcpListener,
+    suite: &Arc<Suite>,
+    holder: &Holder,
+    title: String,
+) -> anyhow::Result<Server> {
+    let queries = SAMPLE_QUERIES.iter().map(|(what, query)| format!("# {what}\n{query}\n")).collect();
+    let graphiql = Graphiql { title, queries };
+    let config = gateway::Config { graphiql: Some(graphiql), ..gateway::Config::default() };
+    let gateway = Arc::new(suite.gateway(config)?);
+    Server::start(listener, gateway, suite, holder)
+}
