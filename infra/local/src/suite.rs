@@ -118,8 +118,6 @@ impl Suite {
         if let Some(place) = &suite.place {
             regions::start(&suite, place)?;
         }
-        suite.pumps = wiring::start(&suite, &suite.stop)?;
-        archiving::start(&suite)?;
         for app in suite.apps.values() {
             for (projection, _) in app.projections() {
                 for parts in app.fed(projection).await? {
@@ -127,6 +125,9 @@ impl Suite {
                 }
             }
         }
+        archiving::start(&suite)?;
+        // Last, once all who are to hear are subscribed: what the streams held back is published at once.
+        suite.pumps = wiring::start(&suite, &suite.stop)?;
         Ok(suite)
     }
 

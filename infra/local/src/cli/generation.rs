@@ -116,6 +116,8 @@ async fn asked(options: &Options, ask: Ask) -> anyhow::Result<Answer> {
     let answer = match Folder::take(&path) {
         Ok(folder) => {
             let suite = Arc::new(Suite::start(Some(&folder), options.settings()).await?);
+            // What an earlier process left under way is no drift.
+            suite.drained().await?;
             let answer = generations::answer(&suite, ask, &told).await;
             if let Some(suite) = Arc::into_inner(suite) {
                 suite.stop().await;

@@ -65,8 +65,11 @@ fn derived_logs_are_valid_histories_that_differ_and_reach_every_event() {
         let mut seen: BTreeMap<String, u64> = BTreeMap::new();
         for event in log.envelopes() {
             let last = seen.entry(event["subject"].to_string()).or_default();
-            assert_eq!(event["version"]["seq"], *last + 1, "{log:?}");
-            *last += 1;
+            let seq = event["version"]["seq"].as_u64().unwrap();
+            // The home before the last one may have gone on for one more.
+            let again = seq == *last && event["version"]["epoch"] == 1;
+            assert!(seq == *last + 1 || again, "{log:?}");
+            *last = seq;
             longest = longest.max(*last);
             types.insert(event["type"].as_str().unwrap().to_owned());
             titles.insert(event["data"]["title"].to_string());
