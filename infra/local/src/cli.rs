@@ -5,6 +5,7 @@ mod generation;
 mod quarantine;
 mod region;
 mod running;
+mod schema;
 mod tools;
 
 use crate::admin::{self, Ask};
@@ -12,7 +13,7 @@ use crate::folder::DEFAULT;
 use crate::generations::{self, Named};
 use crate::publish;
 use crate::suite::{CommandRef, Settings};
-use crate::{importing, sample, shop};
+use crate::{deployed, importing, sample, shop};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embedded::Durability;
@@ -20,6 +21,7 @@ use embedded::queue::Chaos;
 use indicatif::{ProgressBar, ProgressStyle};
 use micrograph::manifest::Manifest;
 use running::{Other, Running};
+pub use schema::Verdict;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -140,6 +142,8 @@ enum Command {
         #[command(subcommand)]
         action: region::Action,
     },
+    /// Check and deploy the schemas of subgraphs; see what is live, who published it, and what changed for clients
+    Schema(schema::Asked),
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
         /// Only this micrograph
@@ -179,6 +183,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             generation::audit(&options, of, repair).await
         }
         Some(Command::Region { action }) => region::run(&options, action).await,
+        Some(Command::Schema(asked)) => schema::run(&options, asked).await,
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }
@@ -217,6 +222,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         fill(&running).await?;
     }
     generations::catch_up(&running.suite, &|words| eprintln!("{words}")).await?;
+    if let Some(folder) = &running.folder
+        && let Err(error) = deployed::publish(&running.suite, folder).await
+    {
+        eprintln!("The registry doesn't show what is served: {:#}", anyhow::Error::from(error));
+    }
     welcome(&running);
     quarantined(&running).await?;
     tokio::select! {

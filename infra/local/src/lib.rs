@@ -11,6 +11,7 @@ pub mod tally;
 
 pub mod admin;
 pub mod archiving;
+pub mod deployed;
 pub mod generations;
 pub mod publish;
 pub mod quarantine;

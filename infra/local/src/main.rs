@@ -26,6 +26,9 @@ fn main() -> ExitCode {
     match runtime.block_on(local::cli::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            if let Some(verdict) = error.downcast_ref::<local::cli::Verdict>() {
+                return verdict.code();
+            }
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

@@ -140,6 +140,13 @@ impl Suite {
         self.databases.get(micrograph)
     }
 
+    /// The micrographs' subgraphs: name, address and schema.
+    pub fn subgraphs(&self) -> impl Iterator<Item = (&str, String, &str)> {
+        self.apps.iter().filter_map(|(name, app)| {
+            Some((*name, format!("in-process:{name}"), app.subgraph()?.sdl.as_str()))
+        })
+    }
+
     /// Composes the micrographs' subgraphs behind a gateway.
     pub fn gateway(&self, config: gateway::Config) -> anyhow::Result<Gateway> {
         let mut subgraphs = Vec::new();

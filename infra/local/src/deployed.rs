@@ -1,0 +1,31 @@
+//! The suite's own subgraphs, in a registry over the folder of state: what runs is what `tributary schema` shows.
+
+use crate::folder::Folder;
+use crate::suite::Suite;
+use registry::{Published, Registry, RegistryError, Submission, Submitted};
+use schemas::Schemas;
+
+/// The folder of schemas, in the state's folder.
+pub const FOLDER: &str = "schemas";
+
+/// The variant that the suite is.
+pub const VARIANT: &str = "production";
+
+/// Publishes what the suite serves. It runs already, so nothing of it is refused for what it breaks.
+pub async fn publish(suite: &Suite, folder: &Folder) -> Result<Published, RegistryError> {
+    let registry = Registry::new(Schemas::in_folder(&folder.file(FOLDER))?, micrograph::environment::now);
+    let subgraphs = suite.subgraphs().map(|(name, url, sdl)| Submitted {
+        name: name.to_owned(),
+        sdl: sdl.to_owned(),
+        url: Some(url),
+    });
+    let submission = Submission {
+        subgraphs: subgraphs.collect(),
+        accept: ["all".to_owned()].into(),
+        message: "what this suite serves".to_owned(),
+        ..Submission::default()
+    };
+    let variant =
+        VARIANT.parse().map_err(|error: schemas::BadName| RegistryError::Request(error.to_string()))?;
+    registry.publish(&variant, &submission, "tributary").await
+}
