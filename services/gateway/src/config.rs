@@ -22,6 +22,8 @@ pub struct Config {
     /// Request headers handed on to subgraphs, besides `traceparent`, `tracestate` and the client's name
     /// and version, which always are.
     pub forwarded_headers: Vec<HeaderName>,
+    /// Labels of progressive `@override` that hold; a label `percent(x)` holds for that share of requests.
+    pub override_labels: Vec<String>,
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
     /// Whether equal queries to a subgraph that are under way at once are sent once.
@@ -72,6 +74,7 @@ impl Default for Config {
             operation_cache: 1_000,
             plan_cache: 1_000,
             forwarded_headers: vec![http::header::AUTHORIZATION],
+            override_labels: Vec::new(),
             introspection: true,
             share_in_flight: true,
             graphiql: Some(Graphiql::default()),

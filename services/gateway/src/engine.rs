@@ -34,7 +34,7 @@ pub(crate) struct Engine {
     /// an `@interfaceObject`, which would have to ask another subgraph for it.
     type_names_wanted: HashSet<String>,
     operations: Cache<Asked, Arc<Known>>,
-    /// Plans by the operation's normalised text.
+    /// Plans by the operation's normalised text, and the labels of `@override` that hold.
     plans: Cache<Arc<str>, Arc<Plan>>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Prepared {
 
 impl Engine {
     pub(crate) fn new(supergraph: Supergraph, config: &Config) -> Result<Self, PlanError> {
-        let planner = Planner::new(supergraph.document())?;
+        let planner = Planner::new(supergraph.document(), &config.override_labels)?;
         let schema = Schema::new(planner.client_schema());
         let validator = Validator::new(planner.client_schema().clone());
         let interface_objects = interface_objects(&supergraph);
@@ -132,9 +132,10 @@ impl Engine {
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         known: &Arc<Known>,
-        conditions: Conditions,
+        mut conditions: Conditions,
         config: &Arc<Config>,
     ) -> Result<Arc<Prepared>, Vec<GraphQlError>> {
+        self.planner.rollout.decide(&mut conditions);
         if let Some(prepared) = known.get(&conditions) {
             return Ok(prepared);
         }
@@ -164,9 +165,9 @@ impl Engine {
             Some(document) => {
                 let normalised =
                     self.planner.normalise(&document).map_err(|error| vec![plan_error(&error)])?;
-                let key: Arc<str> = Arc::from(normalised.text.as_str());
-                let planned = self.plans.get_or_insert_with(&key, || {
-                    self.planner.plan(&normalised, config.planning_timeout).map(Arc::new)
+                let key = format!("{}{}", normalised.text, self.planner.rollout.variant(conditions));
+                let planned = self.plans.get_or_insert_with(&Arc::from(key), || {
+                    self.planner.plan(&normalised, conditions, config.planning_timeout).map(Arc::new)
                 });
                 planned.map_err(|error| vec![plan_error(&error)])?
             }

@@ -51,7 +51,7 @@ pub(crate) struct Operation {
     pub(crate) introspects: bool,
 }
 
-/// Values of the variables that `@skip` and `@include` ask for.
+/// Values of the variables that `@skip` and `@include` ask for, and of the labels of `@override` (`@` before them).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Conditions(pub(crate) HashMap<String, bool>);
 

@@ -13,7 +13,6 @@ use hive_router_query_planner::{
         selection_item::SelectionItem,
         selection_set::{FieldSelection, SelectionSet},
     },
-    graph::PlannerOverrideContext,
     planner::{
         Planner as HivePlanner, PlannerError, QueryPlannerOptions,
         plan_nodes::{FetchNodePathSegment, FetchRewrite, FlattenNodePath, FlattenNodePathSegment, PlanNode},
@@ -23,7 +22,11 @@ use hive_router_query_planner::{
 };
 
 mod names;
+mod rollout;
 
+pub(crate) use rollout::Rollout;
+
+use crate::operation::Conditions;
 use crate::plan::{EntityGroup, Fetch, KeyRename, Need, Path, PathStep, Plan, Step, Target, TypeNameRewrite};
 use crate::schema::possible_types;
 
@@ -31,6 +34,7 @@ use crate::schema::possible_types;
 pub(crate) struct Planner {
     inner: HivePlanner,
     possible: HashMap<String, HashSet<String>>,
+    pub(crate) rollout: Rollout,
 }
 
 /// Why there is no planner, or no plan.
@@ -66,12 +70,18 @@ pub(crate) struct PlannedFetch {
 
 impl Planner {
     /// Reads a supergraph that has been checked: the planner panics on some that are not.
-    pub(crate) fn new(supergraph: &schema::Document<'static, String>) -> Result<Self, PlanError> {
+    ///
+    /// Of the labels of `@override` that are no percentage, those in `labels` hold.
+    pub(crate) fn new(
+        supergraph: &schema::Document<'static, String>,
+        labels: &[String],
+    ) -> Result<Self, PlanError> {
         let named = names::ordered(supergraph);
         let inner = guarded(|| HivePlanner::new_from_supergraph(&named, QueryPlannerOptions::default()))
             .map_err(PlanError::Supergraph)?
             .map_err(|error| PlanError::Supergraph(error.to_string()))?;
-        Ok(Self { inner, possible: possible_types(supergraph) })
+        let rollout = Rollout::of(supergraph, labels);
+        Ok(Self { inner, possible: possible_types(supergraph), rollout })
     }
 
     /// The schema that clients see, introspection types included.
@@ -93,13 +103,18 @@ impl Planner {
         Ok(Normalised { document: operation, text })
     }
 
-    /// Plans an operation, or gives up after `timeout`.
-    pub(crate) fn plan(&self, operation: &Normalised, timeout: Duration) -> Result<Plan, PlanError> {
+    /// Plans an operation under the labels that hold, or gives up after `timeout`.
+    pub(crate) fn plan(
+        &self,
+        operation: &Normalised,
+        conditions: &Conditions,
+        timeout: Duration,
+    ) -> Result<Plan, PlanError> {
         let token = CancellationToken::with_timeout(timeout);
         let planned = guarded(|| {
             self.inner.plan_from_normalized_operation(
                 operation.document.executable_operation(),
-                PlannerOverrideContext::default(),
+                self.rollout.context(conditions),
                 &token,
             )
         })

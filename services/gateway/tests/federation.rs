@@ -73,6 +73,31 @@ async fn run(case: &str) {
     }
 }
 
+/// `percent(20)` is a fifth of the requests, and a label holds for all of them or for none.
+#[tokio::test]
+async fn a_field_moves_for_its_share_of_requests() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/override_progressive");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file");
+    let part = |name: &str| {
+        let data = serde_json::from_str(&read(&format!("{name}.json"))).expect("JSON");
+        (read(&format!("{name}.graphql")), data)
+    };
+    let (old, renewed) = (part("old"), part("renewed"));
+    let subgraphs = [("old", old.0.as_str(), old.1), ("renewed", renewed.0.as_str(), renewed.1)];
+    for (labels, due) in [(vec![], "old due"), (vec!["renewed-due".to_owned()], "new due")] {
+        let config = Config { override_labels: labels, ..Config::default() };
+        let (gateway, _) = support::gateway_of(&subgraphs, config);
+        let mut moved = 0;
+        for _ in 0..100 {
+            let answer = support::ask(&gateway, "{ bill { total due } }", Value::Null).await;
+            let body = support::json_of(&answer);
+            assert_eq!(body["data"]["bill"]["due"], due);
+            moved += u32::from(body["data"]["bill"]["total"] == "new total");
+        }
+        assert!((19..=21).contains(&moved), "{moved} of 100");
+    }
+}
+
 macro_rules! cases {
     ($($name:ident)*) => {
         $(#[tokio::test]
@@ -112,6 +137,7 @@ cases! {
     nested
     null_keys
     override_field
+    override_progressive
     provides
     provides_nested
     provides_union

@@ -50,6 +50,11 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     forward_header: Vec<http::HeaderName>,
 
+    /// A label of `@override` that holds; `percent(x)` holds for its share of requests anyway. May be given several
+    /// times.
+    #[arg(long, value_name = "LABEL")]
+    override_label: Vec<String>,
+
     /// Close introspection and `GraphiQL`, as fits a graph in production.
     #[arg(long)]
     production: bool,
@@ -133,6 +138,7 @@ fn supergraph(arguments: &Arguments) -> anyhow::Result<Supergraph> {
 fn config(arguments: &Arguments) -> Config {
     let mut config = Config {
         subgraph_timeout: Duration::from_secs(arguments.subgraph_timeout),
+        override_labels: arguments.override_label.clone(),
         introspection: !arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
         ..Config::default()

@@ -1,6 +1,6 @@
 //! Where an object can be asked: in which subgraphs, and how one leads to the next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -51,6 +51,8 @@ pub(super) struct Graph<'a> {
     possible: HashMap<&'a str, Vec<&'a str>>,
     closures: RefCell<HashMap<(&'a str, Positions<'a>), Rc<Positions<'a>>>>,
     in_progress: RefCell<HashSet<(&'a str, Positions<'a>)>>,
+    /// Some search came back to one that is in progress.
+    is_cut: Cell<bool>,
 }
 
 impl<'a> Graph<'a> {
@@ -97,6 +99,7 @@ impl<'a> Graph<'a> {
             possible,
             closures: RefCell::default(),
             in_progress: RefCell::default(),
+            is_cut: Cell::new(false),
         }
     }
 
@@ -155,8 +158,10 @@ impl<'a> Graph<'a> {
         }
         // Keys may lead back to where they are asked for: what is not known yet does not count.
         if !self.in_progress.borrow_mut().insert(id.clone()) {
+            self.is_cut.set(true);
             return Rc::new(positions.clone());
         }
+        let was_cut = self.is_cut.replace(false);
         let mut all = positions.clone();
         if ty == "Query" {
             all.extend(self.roots(ty));
@@ -175,9 +180,10 @@ impl<'a> Graph<'a> {
         }
         self.in_progress.borrow_mut().remove(&id);
         let all = Rc::new(all);
-        // What was found while another search is under way may be less than all.
-        if self.in_progress.borrow().is_empty() {
+        // What was cut short may be less than all, unless it was its own search that came back.
+        if !self.is_cut.get() || self.in_progress.borrow().is_empty() {
             self.closures.borrow_mut().insert(id, Rc::clone(&all));
+            self.is_cut.set(was_cut);
         }
         all
     }
