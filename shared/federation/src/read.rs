@@ -2,7 +2,8 @@
 //!
 //! Beside the view's own attributes an item has `v` (its packed version), `h` (a hash), `d` (true on a tombstone) and
 //! `ttl` (epoch seconds). Items of several sources have `v_<source>`, `h_<source>` and `d_<source>` instead: what a
-//! source's deletion means is then the view's business.
+//! source's deletion means is then the view's business. Beside an item that is folded in order, events that wait for their
+//! turn have the attribute `waits`; they are passed over.
 
 mod alias;
 mod backoff;
@@ -300,13 +301,14 @@ impl Reader {
         })
     }
 
+    /// Whether an item is one that a reader sees: no tombstone, not expired, and no event that waits for its turn.
     fn alive(&self, item: &Item) -> bool {
         let deleted = matches!(item.get("d"), Some(AttributeValue::Bool(true)));
         let expired = match item.get("ttl") {
             Some(AttributeValue::N(ttl)) => ttl.parse::<i64>().is_ok_and(|ttl| ttl <= (self.now)()),
             _ => false,
         };
-        !deleted && !expired
+        !deleted && !expired && !item.contains_key("waits")
     }
 }
 

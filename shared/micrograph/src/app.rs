@@ -7,6 +7,7 @@ use crate::generations::Read;
 use crate::manifest::{Manifest, Queue, Replication};
 use crate::publisher::{PublishError, Publisher};
 use crate::regions::{Book, Homes, Regions, Replicas};
+use crate::snapshots::Owned;
 use crate::subgraph::Subgraph;
 use projection::Table;
 use projection::consumer::{ConsumeError, Consumer};
@@ -171,7 +172,7 @@ impl App {
 
     /// The consumer behind a handler's name, `consumer.<projection>-<generation>`.
     ///
-    /// It is given a store and a quarantine, and nothing else: no generation, whether it is read or only built, has
+    /// It is given a store, a quarantine, and what reads the micrograph's own aggregates: no generation, whether it is read or only built, has
     /// the means to publish an event or to send a command.
     pub fn consumer(&self, handler: &str) -> Option<Arc<Consumer>> {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +192,8 @@ impl App {
             self.store(),
             Arc::new(self.quarantine()),
             environment.clock,
-        );
+        )
+        .snapshots(Arc::new(Owned::by(self)));
         let consumer = Arc::new(consumer);
         consumers.insert(handler.to_owned(), Arc::clone(&consumer));
         Some(consumer)

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::manifest::Parts;
+use contracts::Version;
 use federation::ReadError;
 use federation::read::Alias;
 use futures::future::BoxFuture;
@@ -105,11 +106,16 @@ impl App {
                 let items = page.items.unwrap_or_default();
                 let outboxes = items.iter().filter_map(|item| item.get(delivery::OUTBOX)?.as_l().ok());
                 let texts = outboxes.flatten().filter_map(|event| event.as_s().ok());
-                let wanted = texts.filter(|text| {
-                    decode::header(text)
-                        .is_ok_and(|header| types.contains(&(header.domain.as_ref(), header.name.as_ref())))
+                let wanted = texts.filter_map(|text| {
+                    let header = decode::header(text).ok()?;
+                    types
+                        .contains(&(header.domain.as_ref(), header.name.as_ref()))
+                        .then(|| (header.subject.into_owned(), header.version, Arc::from(text.as_str())))
                 });
-                let events: Vec<Arc<str>> = wanted.map(|text| Arc::from(text.as_str())).collect();
+                let mut wanted: Vec<(String, Version, Arc<str>)> = wanted.collect();
+                // Where changes have an order, fewer have to wait for those before them.
+                wanted.sort_unstable();
+                let events: Vec<Arc<str>> = wanted.into_iter().map(|(_, _, text)| text).collect();
                 if !events.is_empty() {
                     sink.take(events).await?;
                 }

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod generations;
 pub mod rebuild;
 pub mod regions;
+mod snapshots;
 
 pub mod commands;
 pub mod publisher;

@@ -454,11 +454,14 @@ impl Parts {
                 window_seconds: WINDOW,
                 maximum_concurrency: 2,
             },
-            reads: vec![
+            reads: [
                 table.name.clone(),
                 micrograph.quarantine_table().name,
                 micrograph.generations_table().name,
-            ],
+            ]
+            .into_iter()
+            .chain(pulled(micrograph, folds))
+            .collect(),
             writes: vec![
                 table.name.clone(),
                 micrograph.quarantine_table().name,
@@ -468,6 +471,14 @@ impl Parts {
         };
         Self { table, queue, feed, function }
     }
+}
+
+/// The tables of aggregates of its own whose state a projection goes on from, where changes never come.
+fn pulled(micrograph: &Micrograph, folds: &Projection) -> impl Iterator<Item = String> {
+    let own = folds
+        .pulls()
+        .filter(|(domain, aggregate)| *domain == micrograph.name && micrograph.owns.contains(aggregate));
+    own.map(|(_, aggregate)| micrograph.aggregate_table(aggregate).name)
 }
 
 fn published(micrograph: &Micrograph) -> Vec<String> {

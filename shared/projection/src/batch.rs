@@ -1,6 +1,6 @@
 //! A batch's joins, folded by key before anything is written: what is coalesced away costs nothing.
 
-use crate::join::{Contribution, Dot, Join, Put};
+use crate::join::{Contribution, Dot, Join, Put, Step};
 use crate::key::Key;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,13 @@ pub enum Work {
         /// What is contributed: each with the messages whose version it is, and those with an older one.
         contributions: Vec<(Contribution, Vec<usize>, Vec<usize>)>,
     },
+    /// Changes of one item that have an order.
+    Step {
+        /// The item.
+        key: Key,
+        /// The changes, as they came, each with its message.
+        steps: Vec<(Step, usize)>,
+    },
 }
 
 /// A message whose version another message of the same batch carries with other content.
@@ -40,6 +47,7 @@ pub fn coalesce(joins: impl IntoIterator<Item = (usize, Join)>) -> (Vec<Work>, V
     let mut puts: BTreeMap<Slot, Newest<Put>> = BTreeMap::new();
     let mut dots: BTreeMap<(Key, String), Vec<(Dot, usize)>> = BTreeMap::new();
     let mut ledgers: BTreeMap<String, BTreeMap<String, Newest<Contribution>>> = BTreeMap::new();
+    let mut steps: BTreeMap<Key, Vec<(Step, usize)>> = BTreeMap::new();
     let mut forks = Vec::new();
     for (message, join) in joins {
         match join {
@@ -53,9 +61,10 @@ pub fn coalesce(joins: impl IntoIterator<Item = (usize, Join)>) -> (Vec<Work>, V
                 let slot = ledger.entry(contribution.subject.clone()).or_default();
                 Newest::join(slot, contribution, message, &mut forks);
             }
+            Join::Step(step) => steps.entry(step.key.clone()).or_default().push((step, message)),
         }
     }
-    let mut work = Vec::with_capacity(puts.len() + dots.len() + ledgers.len());
+    let mut work = Vec::with_capacity(puts.len() + dots.len() + ledgers.len() + steps.len());
     for newest in puts.into_values() {
         let Newest { value: Some(put), messages, older } = newest else { continue };
         work.push(Work::Put { put, messages, older });
@@ -65,6 +74,7 @@ pub fn coalesce(joins: impl IntoIterator<Item = (usize, Join)>) -> (Vec<Work>, V
         let taken = |it: Newest<Contribution>| Some((it.value?, it.messages, it.older));
         work.push(Work::Contribute { contributions: ledger.into_values().filter_map(taken).collect() });
     }
+    work.extend(steps.into_iter().map(|(key, steps)| Work::Step { key, steps }));
     (work, forks)
 }
 

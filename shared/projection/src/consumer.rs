@@ -1,5 +1,7 @@
 //! The consumer of a projection: a payload in, `batchItemFailures` out.
 
+mod ordered;
+
 use crate::batch::{self, Work};
 use crate::decode;
 use crate::delivery::{self, Message, NotJson};
@@ -9,6 +11,7 @@ use crate::join::{Contribution, Dot, Join};
 use crate::json;
 use crate::key::Key;
 use crate::quarantine::{Quarantine, Quarantined, Reason};
+use crate::snapshot::Snapshots;
 use crate::store::{Outcome, Store, StoreError, Written};
 use contracts::Version;
 use futures::StreamExt;
@@ -36,6 +39,7 @@ pub struct Consumer {
     table: String,
     store: Arc<dyn Store>,
     quarantine: Arc<dyn Quarantine>,
+    snapshots: Option<Arc<dyn Snapshots>>,
     filter: Option<Filter>,
     clock: fn() -> Timestamp,
 }
@@ -66,6 +70,11 @@ pub struct Report {
     pub quarantined: usize,
     /// Messages of a type that the projection doesn't fold.
     pub ignored: usize,
+    /// Messages that are kept until it is their turn. Those that wait for one that never came as yet are to be delivered
+    /// again, and named below too; those that wait for one in the quarantine are not.
+    pub waiting: usize,
+    /// Events that had waited and are applied now, besides the messages.
+    pub resumed: usize,
     /// The ids of messages that are to be delivered again.
     pub failed: Vec<String>,
     /// Write units.
@@ -86,7 +95,11 @@ enum Fate {
     Duplicate,
     Stale,
     Applied,
+    /// It is kept until one that is in the quarantine is redriven.
+    Behind,
     Quarantined(Reason, String),
+    /// It is kept, and to come again.
+    Early,
     Failed,
 }
 
@@ -101,7 +114,15 @@ impl Consumer {
         clock: fn() -> Timestamp,
     ) -> Self {
         let (micrograph, table) = (micrograph.into(), table.into());
-        Self { micrograph, projection, table, store, quarantine, filter: Some(Filter::default()), clock }
+        let (snapshots, filter) = (None, Some(Filter::default()));
+        Self { micrograph, projection, table, store, quarantine, snapshots, filter, clock }
+    }
+
+    /// Has items go on from the state of their source where changes that have an order never come.
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Arc<dyn Snapshots>) -> Self {
+        self.snapshots = Some(snapshots);
+        self
     }
 
     /// Writes everything, known to be older or not.
@@ -144,34 +165,36 @@ impl Consumer {
             }
         }
         let span = telemetry::span::consumer(&self.micrograph, self.projection.name(), messages.len(), links);
-        let units = self.write_all(joins, deadline, &mut fates).instrument(span.clone()).await;
+        let done = self.write_all(messages, joins, deadline, &mut fates).instrument(span.clone()).await;
         self.keep(messages, &mut fates).instrument(span.clone()).await;
         self.release(messages, &mut fates).instrument(span).await;
-        self.report(messages, &fates, units, &ages)
+        self.report(messages, &fates, &done, &ages)
     }
 
-    /// Writes a batch's joins; gives the cost.
+    /// Writes a batch's joins.
     async fn write_all(
         &self,
+        messages: &[Message<'_>],
         joins: Vec<(usize, Join)>,
         deadline: Option<Instant>,
         fates: &mut [Fate],
-    ) -> f64 {
+    ) -> Done {
         let (work, forks) = batch::coalesce(joins);
-        let mut units = 0.0;
+        let mut all = Done::default();
         let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
-        let writes: Vec<_> = work.into_iter().map(|work| self.write(work, cutoff)).collect();
+        let writes: Vec<_> = work.into_iter().map(|work| self.write(messages, work, cutoff)).collect();
         let mut writes = futures::stream::iter(writes).buffer_unordered(CONCURRENT_WRITES);
-        while let Some((told, cost)) = writes.next().await {
-            units += cost;
-            for (message, fate) in told {
+        while let Some(done) = writes.next().await {
+            all.units += done.units;
+            all.resumed += done.resumed;
+            for (message, fate) in done.fates {
                 fates[message].join(fate);
             }
         }
         for fork in forks {
             fates[fork.0].join(forked());
         }
-        units
+        all
     }
 
     fn fold(
@@ -204,25 +227,27 @@ impl Consumer {
         Ok(joins)
     }
 
-    /// Does one piece of work, unless the time for it is over. Gives each message's fate, and the cost.
-    async fn write(&self, work: Work, cutoff: Option<Instant>) -> (Vec<(usize, Fate)>, f64) {
+    /// Does one piece of work, unless the time for it is over.
+    async fn write(&self, messages: &[Message<'_>], work: Work, cutoff: Option<Instant>) -> Done {
         let depending = messages_of(&work);
-        let failed = || depending.iter().map(|message| (*message, Fate::Failed)).collect();
+        let all = |fate: Fate| Done {
+            fates: depending.iter().map(|message| (*message, fate.clone())).collect(),
+            ..Done::default()
+        };
         if cutoff.is_some_and(|cutoff| Instant::now() >= cutoff) {
-            return (failed(), 0.0);
+            return all(Fate::Failed);
         }
         let written = async {
             match cutoff {
-                None => Some(self.join(work).await),
+                None => Some(self.join(messages, work).await),
                 // A write that is given up may still be applied: it will be a duplicate when it comes again.
-                Some(cutoff) => tokio::time::timeout_at(cutoff, self.join(work)).await.ok(),
+                Some(cutoff) => tokio::time::timeout_at(cutoff, self.join(messages, work)).await.ok(),
             }
         };
         match written.await {
-            Some(Ok(told)) => told,
+            Some(Ok(done)) => done,
             Some(Err(StoreError::Refused { reason, .. })) => {
-                let refused = Fate::Quarantined(Reason::HandlerRejected, reason);
-                (depending.iter().map(|message| (*message, refused.clone())).collect(), 0.0)
+                all(Fate::Quarantined(Reason::HandlerRejected, reason))
             }
             Some(Err(error)) => {
                 let error = telemetry::error_chain(&error);
@@ -231,13 +256,13 @@ impl Consumer {
                     messages = depending.len(),
                     "a write failed for now; its messages come again"
                 );
-                (failed(), 0.0)
+                all(Fate::Failed)
             }
-            None => (failed(), 0.0),
+            None => all(Fate::Failed),
         }
     }
 
-    async fn join(&self, work: Work) -> Result<(Vec<(usize, Fate)>, f64), StoreError> {
+    async fn join(&self, messages: &[Message<'_>], work: Work) -> Result<Done, StoreError> {
         match work {
             Work::Put { put, messages, older } => {
                 let (key, source) = (&put.key, put.source);
@@ -246,37 +271,43 @@ impl Consumer {
                     None => single(&self.store.put(&self.table, &put).await?),
                 };
                 self.learn(key, source, put.version, &put.hash, outcome);
-                Ok((tell(outcome, &messages, &older), units))
+                Ok(Done::of(tell(outcome, &messages, &older), units))
             }
             Work::Add { dots } => {
                 let (dots, messages): (Vec<Dot>, Vec<usize>) = dots.into_iter().unzip();
                 let written = self.store.add(&self.table, &dots).await?;
                 let fates = written.outcomes.iter().map(|outcome| fate(*outcome));
-                Ok((messages.into_iter().zip(fates).collect(), written.units))
+                Ok(Done::of(messages.into_iter().zip(fates).collect(), written.units))
             }
-            Work::Contribute { contributions } => {
-                let mut told = Vec::new();
-                let mut unknown: Vec<Contribution> = Vec::new();
-                let mut waiting = Vec::new();
-                for (it, messages, older) in contributions {
-                    if let Some(outcome) = self.known(&it.child(), None, it.version, &it.hash) {
-                        told.extend(tell(outcome, &messages, &older));
-                    } else {
-                        unknown.push(it);
-                        waiting.push((messages, older));
-                    }
-                }
-                if unknown.is_empty() {
-                    return Ok((told, 0.0));
-                }
-                let written = self.store.contribute(&self.table, &unknown).await?;
-                for ((it, outcome), (messages, older)) in unknown.iter().zip(&written.outcomes).zip(waiting) {
-                    self.learn(&it.child(), None, it.version, &it.hash, *outcome);
-                    told.extend(tell(*outcome, &messages, &older));
-                }
-                Ok((told, written.units))
+            Work::Contribute { contributions } => self.contribute(contributions).await,
+            Work::Step { key, steps } => self.step(messages, &key, steps).await,
+        }
+    }
+
+    async fn contribute(
+        &self,
+        contributions: Vec<(Contribution, Vec<usize>, Vec<usize>)>,
+    ) -> Result<Done, StoreError> {
+        let mut told = Vec::new();
+        let mut unknown: Vec<Contribution> = Vec::new();
+        let mut waiting = Vec::new();
+        for (it, messages, older) in contributions {
+            if let Some(outcome) = self.known(&it.child(), None, it.version, &it.hash) {
+                told.extend(tell(outcome, &messages, &older));
+            } else {
+                unknown.push(it);
+                waiting.push((messages, older));
             }
         }
+        if unknown.is_empty() {
+            return Ok(Done::of(told, 0.0));
+        }
+        let written = self.store.contribute(&self.table, &unknown).await?;
+        for ((it, outcome), (messages, older)) in unknown.iter().zip(&written.outcomes).zip(waiting) {
+            self.learn(&it.child(), None, it.version, &it.hash, *outcome);
+            told.extend(tell(*outcome, &messages, &older));
+        }
+        Ok(Done::of(told, written.units))
     }
 
     fn known(
@@ -296,6 +327,7 @@ impl Consumer {
             match join {
                 Join::Put(put) => filter.forget(&put.key, put.source),
                 Join::Contribution(it) => filter.forget(&it.child(), None),
+                Join::Step(step) => filter.forget(&step.key, None),
                 Join::Dot(_) => {}
             }
         }
@@ -315,7 +347,7 @@ impl Consumer {
     async fn keep(&self, messages: &[Message<'_>], fates: &mut [Fate]) {
         for (message, fate) in messages.iter().zip(fates) {
             let Fate::Quarantined(reason, detail) = &*fate else { continue };
-            let envelope = decode::unwrap(&message.body).unwrap_or(Cow::Borrowed(&message.body));
+            let envelope = envelope(message);
             let (reason, detail) = (*reason, json::bounded(detail.clone()));
             let consumer = self.projection.name();
             tracing::warn!(consumer, ?reason, detail, message_id = %message.id, "a message is quarantined");
@@ -346,8 +378,9 @@ impl Consumer {
         }
     }
 
-    fn report(&self, messages: &[Message<'_>], fates: &[Fate], units: f64, ages: &[i64]) -> Report {
-        let mut report = Report { messages: messages.len(), units, ..Report::default() };
+    fn report(&self, messages: &[Message<'_>], fates: &[Fate], done: &Done, ages: &[i64]) -> Report {
+        let Done { units, resumed, .. } = *done;
+        let mut report = Report { messages: messages.len(), units, resumed, ..Report::default() };
         let mut failed = BTreeSet::new();
         for (message, fate) in messages.iter().zip(fates) {
             match fate {
@@ -356,6 +389,11 @@ impl Consumer {
                 Fate::Duplicate => report.duplicate += 1,
                 Fate::Quarantined(..) => report.quarantined += 1,
                 Fate::Ignored => report.ignored += 1,
+                Fate::Behind => report.waiting += 1,
+                Fate::Early => {
+                    report.waiting += 1;
+                    failed.insert(message.id.to_string());
+                }
                 Fate::Failed => _ = failed.insert(message.id.to_string()),
             }
         }
@@ -369,6 +407,7 @@ impl Consumer {
             duplicate: report.duplicate as u64,
             quarantined: report.quarantined as u64,
             ignored: report.ignored as u64,
+            waiting: report.waiting as u64,
             failed: report.failed.len() as u64,
             write_units: units,
             event_ages_ms: ages,
@@ -393,10 +432,34 @@ impl Fate {
             Self::Duplicate => 1,
             Self::Stale => 2,
             Self::Applied => 3,
-            Self::Quarantined(..) => 4,
-            Self::Failed => 5,
+            Self::Behind => 4,
+            Self::Quarantined(..) => 5,
+            Self::Early => 6,
+            Self::Failed => 7,
         }
     }
+}
+
+/// What came of a piece of work.
+#[derive(Default)]
+struct Done {
+    /// The fate of each message.
+    fates: Vec<(usize, Fate)>,
+    /// Write units.
+    units: f64,
+    /// Events that had waited and are applied now.
+    resumed: usize,
+}
+
+impl Done {
+    fn of(fates: Vec<(usize, Fate)>, units: f64) -> Self {
+        Self { fates, units, resumed: 0 }
+    }
+}
+
+/// The envelope of a message, or its body where there is none.
+fn envelope<'a>(message: &'a Message<'_>) -> Cow<'a, str> {
+    decode::unwrap(&message.body).unwrap_or(Cow::Borrowed(&message.body))
 }
 
 fn fate(outcome: Outcome) -> Fate {
@@ -432,5 +495,6 @@ fn messages_of(work: &Work) -> Vec<usize> {
             .flat_map(|(_, messages, older)| messages.iter().chain(older))
             .copied()
             .collect(),
+        Work::Step { steps, .. } => steps.iter().map(|(_, message)| *message).collect(),
     }
 }

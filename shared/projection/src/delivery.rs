@@ -42,6 +42,10 @@ pub struct Message<'a> {
     pub repair: bool,
     /// The queue that it came from.
     pub queue: Option<Cow<'a, str>>,
+    /// How often it has come, this time included, as its queue counts.
+    pub receives: u32,
+    /// When it came first, in milliseconds since 1970, as its queue says.
+    pub first_received: Option<i64>,
 }
 
 impl<'a> Message<'a> {
@@ -51,7 +55,16 @@ impl<'a> Message<'a> {
     }
 
     fn new(id: Cow<'a, str>, body: Cow<'a, str>) -> Self {
-        Self { id, body, malformed: None, redrive: None, repair: false, queue: None }
+        Self {
+            id,
+            body,
+            malformed: None,
+            redrive: None,
+            repair: false,
+            queue: None,
+            receives: 1,
+            first_received: None,
+        }
     }
 }
 
@@ -80,6 +93,8 @@ struct Record<'a> {
     dynamodb: Option<Change<'a>>,
     #[serde(rename = "messageAttributes", borrow, default)]
     attributes: Option<&'a RawValue>,
+    #[serde(rename = "attributes", borrow, default)]
+    system: Option<&'a RawValue>,
     #[serde(rename = "eventSourceARN", borrow, default)]
     source_arn: Option<Cow<'a, str>>,
 }
@@ -91,6 +106,16 @@ struct Attributes<'a> {
     redrive: Option<Attribute<'a>>,
     #[serde(borrow, default)]
     repair: Option<Attribute<'a>>,
+}
+
+/// What a queue says of a message, each as text; what can't be read is as if it weren't there.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct System<'a> {
+    #[serde(borrow, default)]
+    approximate_receive_count: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    approximate_first_receive_timestamp: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +199,12 @@ impl<'a> Delivery<'a> {
                 self.partial = false;
                 self.messages.push(Message::new(sns.message_id, sns.message));
             }
-            Record { message_id: Some(id), body: Some(body), attributes, source_arn, .. } => {
+            Record { message_id: Some(id), body: Some(body), attributes, system, source_arn, .. } => {
+                let system: Option<System<'_>> = system.and_then(|it| serde_json::from_str(it.get()).ok());
+                let system = system.unwrap_or_default();
+                let receives = system.approximate_receive_count.and_then(|it| it.parse().ok()).unwrap_or(1);
+                let first_received =
+                    system.approximate_first_receive_timestamp.and_then(|it| it.parse().ok());
                 let attributes = attributes.and_then(|it| serde_json::from_str(it.get()).ok());
                 let Attributes { redrive, repair } = attributes.unwrap_or_default();
                 let queue = source_arn.map(|arn| match arn {
@@ -183,7 +213,8 @@ impl<'a> Delivery<'a> {
                 });
                 let redrive = redrive.map(|attribute| attribute.text);
                 let repair = repair.is_some();
-                self.messages.push(Message { redrive, repair, queue, ..Message::new(id, body) });
+                let message = Message::new(id, body);
+                self.messages.push(Message { redrive, repair, queue, receives, first_received, ..message });
             }
             Record { message_id, source, .. } => {
                 let why = format!(

@@ -2,6 +2,7 @@
 
 mod add;
 mod contribute;
+mod ordered;
 mod put;
 mod tables;
 
@@ -9,7 +10,7 @@ pub use tables::{CreateTableError, create_table, delete_table};
 
 use crate::join::{Contribution, Dot, Put};
 use crate::key::Key;
-use crate::store::{Outcome, Store, StoreError, Stored, Written};
+use crate::store::{Ordered, Outcome, Store, StoreError, Stored, Written};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -82,6 +83,10 @@ impl Store for DynamoStore {
         let next = page.last_evaluated_key.as_ref().and_then(key_in);
         let items = page.items.unwrap_or_default().into_iter();
         Ok((items.filter_map(|item| Some((key_in(&item)?, item.into()))).collect(), next))
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self
     }
 }
 

@@ -1,11 +1,15 @@
 //! A projection: pure folds from events to joins, told apart by the kind of event at compile time.
 
 use crate::generation::Generation;
-use crate::join::{Amount, Body, Contribution, Dot, Join, Put, Row};
+use crate::join::{self, Amount, Body, Contribution, Dot, Join, Put, Row, Step};
 use crate::json;
 use crate::key::Key;
+use crate::snapshot::Pulled;
 use crate::table::{Index, Table};
 use contracts::{Deleted, Delta, Envelope, Event, EventKind, Extra, Header, Kind, State, Version, digest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_dynamo::Item;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ pub struct Projection {
     version: u32,
     indexes: Vec<Index>,
     folds: BTreeMap<(&'static str, &'static str), Vec<Fold>>,
+    snapshots: BTreeMap<&'static str, Pulled>,
 }
 
 #[derive(Clone)]
@@ -84,7 +89,7 @@ impl<T> From<Result<Vec<T>, Rejected>> for Folded<T> {
 impl Projection {
     /// A projection without folds. Raise `version` when a fold changes what it gives for an event.
     pub fn new(name: &'static str, version: u32) -> Self {
-        Self { name, version, indexes: Vec::new(), folds: BTreeMap::new() }
+        Self { name, version, indexes: Vec::new(), folds: BTreeMap::new(), snapshots: BTreeMap::new() }
     }
 
     /// Adds a secondary index to its table.
@@ -177,13 +182,75 @@ impl Projection {
         })
     }
 
+    /// Folds changes that don't commute, in the order of their aggregate's sequence numbers: `step` makes the next view
+    /// out of the present one, none before the first change. A change that comes too early waits for those before it.
+    ///
+    /// The key follows from what never changes of the aggregate, and no other aggregate has the same. Every change that
+    /// the aggregate publishes must be folded by a step of the same item.
+    #[must_use]
+    pub fn ordered<E, V>(
+        self,
+        key: fn(&Envelope<E>) -> Key,
+        step: fn(Option<V>, &Envelope<E>) -> Result<V, Rejected>,
+    ) -> Self
+    where
+        E: Event<Kind = Delta>,
+        V: Serialize + DeserializeOwned + 'static,
+    {
+        self.on_owned::<E>(move |envelope, hash| {
+            let (key, version, subject) = (key(&envelope), envelope.version, envelope.subject.clone());
+            let next = move |view: Option<&Item>| {
+                let unreadable = |error: serde_dynamo::Error| {
+                    let why = json::without_values(&error.to_string());
+                    FoldError::Rejected(format!(
+                        "the view as it is stored can't be read by this build: {why}"
+                    ))
+                };
+                let view =
+                    view.map(|it| serde_dynamo::from_item(it.clone())).transpose().map_err(unreadable)?;
+                join::attributes(&step(view, &envelope)?).map_err(FoldError::Rejected)
+            };
+            Ok(vec![Join::Step(Step {
+                key,
+                domain: E::DOMAIN,
+                subject,
+                version,
+                hash,
+                next: Arc::new(next),
+            })])
+        })
+    }
+
+    /// How the view of an ordered fold follows from what its source keeps of an aggregate: where changes of a domain
+    /// don't come within the limit, the item goes on from there. Without it, it waits until they come.
+    ///
+    /// `aggregate` is the name by which the source keeps it. What can't be known from its state, such as what led to it,
+    /// the view must say that it doesn't know.
+    #[must_use]
+    pub fn snapshot<E, S, V>(mut self, aggregate: &'static str, view: fn(&S) -> V) -> Self
+    where
+        E: Event<Kind = Delta>,
+        S: DeserializeOwned + 'static,
+        V: Serialize + 'static,
+    {
+        self.snapshots.insert(E::DOMAIN, Pulled::new(aggregate, view));
+        self
+    }
+
     fn on<E: Event>(
-        mut self,
+        self,
         joins: impl Fn(&Envelope<E>, &str) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_owned::<E>(move |envelope, hash| joins(&envelope, &hash))
+    }
+
+    fn on_owned<E: Event>(
+        mut self,
+        joins: impl Fn(Envelope<E>, String) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
     ) -> Self {
         let run = move |header: &Header<'_>| {
             let (envelope, hash) = decode::<E>(header)?;
-            joins(&envelope, &hash)
+            joins(envelope, hash)
         };
         let fold = Fold { major: E::MAJOR, kind: <E::Kind as EventKind>::KIND, run: Arc::new(run) };
         self.folds.entry((E::DOMAIN, E::NAME)).or_default().push(fold);
@@ -213,6 +280,15 @@ impl Projection {
     /// The events that it folds, as (domain, name), in order.
     pub fn consumes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.folds.keys().copied()
+    }
+
+    /// What it pulls from its sources where changes don't come: domains, each with the name of the aggregate.
+    pub fn pulls(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.snapshots.iter().map(|(domain, pulled)| (*domain, pulled.aggregate))
+    }
+
+    pub(crate) fn pulled(&self, domain: &str) -> Option<&Pulled> {
+        self.snapshots.get(domain)
     }
 
     /// The joins that an event brings; none where the projection doesn't fold this type of event.

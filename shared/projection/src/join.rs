@@ -1,14 +1,17 @@
 //! What a fold says of an event: joins, each commutative, associative and idempotent.
 
+use crate::fold::FoldError;
 use crate::key::Key;
 use contracts::Version;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_dynamo::Item;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// Attributes that belong to the joins; a view can't use these names, nor one of them followed by `_`.
-pub const RESERVED: [&str; 9] = ["pk", "sk", "v", "h", "d", "ttl", "applied", "upto", "from"];
+pub const RESERVED: [&str; 10] = ["pk", "sk", "v", "h", "d", "ttl", "applied", "upto", "from", "waits"];
 
 /// Whether an attribute belongs to the joins.
 pub fn is_reserved(attribute: &str) -> bool {
@@ -37,7 +40,7 @@ impl Row {
     }
 }
 
-fn attributes<V: Serialize>(view: &V) -> Result<Item, String> {
+pub(crate) fn attributes<V: Serialize>(view: &V) -> Result<Item, String> {
     let item: Item = serde_dynamo::to_item(view).map_err(|error| error.to_string())?;
     match item.inner().keys().find(|name| is_reserved(name)) {
         Some(name) => Err(format!("the attribute name `{name}` is reserved: rename the field")),
@@ -179,6 +182,68 @@ impl Amount {
     }
 }
 
+/// A join of changes that don't commute: the change with the next sequence number of its aggregate makes the next view
+/// of an item out of the present one. A later change waits for it.
+///
+/// The item belongs to one aggregate, and every change of that aggregate is a step of it: one that the projection
+/// doesn't fold would be a gap for good.
+#[derive(Clone)]
+pub struct Step {
+    /// The item.
+    pub key: Key,
+    /// The domain of the aggregate.
+    pub domain: &'static str,
+    /// The aggregate.
+    pub subject: String,
+    /// Its version; the sequence number says when the step's turn is.
+    pub version: Version,
+    /// A digest of the event's content: the same number with another digest is a fork.
+    pub hash: String,
+    pub(crate) next: Arc<Next>,
+}
+
+/// The next view, given the present one; none before the first change.
+pub(crate) type Next = dyn Fn(Option<&Item>) -> Result<Item, FoldError> + Send + Sync;
+
+impl Step {
+    /// What stands between the sort key of an item and the sequence number of a change that waits for its turn.
+    pub const GAP: &str = "#gap#";
+
+    /// The next view, given the present one; none before the first change. Pure.
+    ///
+    /// # Errors
+    /// Where the fold refuses the change, or can't read the view.
+    pub fn next(&self, view: Option<&Item>) -> Result<Item, FoldError> {
+        (self.next)(view)
+    }
+
+    /// The key under which the change with a sequence number waits for its turn at an item.
+    pub fn waiting(item: &Key, seq: u64) -> Key {
+        Key::new(&item.pk, format!("{}{}{seq:020}", item.sk, Self::GAP))
+    }
+}
+
+impl PartialEq for Step {
+    /// The same change of the same item; two folds can't be compared.
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.key.clone(), it.domain, it.subject.clone(), it.version, it.hash.clone());
+        of(self) == of(other)
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, domain, subject, version, hash, next: _ } = self;
+        f.debug_struct("Step")
+            .field("key", key)
+            .field("domain", domain)
+            .field("subject", subject)
+            .field("version", version)
+            .field("hash", hash)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Any of the joins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Join {
@@ -188,4 +253,6 @@ pub enum Join {
     Dot(Dot),
     /// See [`Contribution`].
     Contribution(Contribution),
+    /// See [`Step`].
+    Step(Step),
 }

@@ -17,13 +17,15 @@ pub mod json;
 pub mod batch;
 pub mod filter;
 pub mod quarantine;
+pub mod resequence;
+pub mod snapshot;
 
 pub mod audit;
 pub mod generation;
 
 pub use fold::{Folded, Projection, Rejected};
 pub use generation::Generation;
-pub use join::{Amount, Contribution, Dot, Row};
+pub use join::{Amount, Contribution, Dot, Row, Step};
 pub use key::Key;
 pub use table::{Index, Table};
 

@@ -58,6 +58,31 @@ pub enum StoreError {
 /// A stored item, with its system attributes.
 pub type Stored = (Key, Item);
 
+/// An item that is folded in the order of its aggregate's changes, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// The version of the last change that is in it.
+    pub version: Version,
+    /// The digest of that change; empty where the view came from a snapshot of the source.
+    pub hash: String,
+    /// The view, without the attributes of the joins.
+    pub view: Item,
+}
+
+/// A change that waits for its turn at an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its sequence number.
+    pub seq: u64,
+    /// The digest of its content.
+    pub hash: String,
+    /// The text of its envelope.
+    pub event: String,
+    /// Whether its turn came, and the fold refused it: it is in the quarantine, and those after it wait for what becomes
+    /// of it.
+    pub parked: bool,
+}
+
 /// A store of projections. Every write is a join: it may be repeated, and may come in any order.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -73,4 +98,36 @@ pub trait Store: Send + Sync {
     /// All items after a key, consistently read, in no order that means anything; the key to go on from, if there
     /// are more.
     async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError>;
+
+    /// The part of it by which items are folded in order.
+    fn ordered(&self) -> &dyn Ordered;
+}
+
+/// The part of a store by which items are folded in the order of their aggregate's changes: see
+/// [`resequence`](crate::resequence), which says how the operations make a join. Reads are consistent: what was written
+/// before a read began is seen.
+#[async_trait]
+pub trait Ordered: Send + Sync {
+    /// The item as it stands.
+    async fn head(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
+
+    /// Replaces the item if the sequence number of what is stored is `before`, none where there is no item: then it is
+    /// [`Outcome::Applied`], else [`Outcome::Stale`].
+    async fn advance(
+        &self,
+        table: &str,
+        key: &Key,
+        before: Option<u64>,
+        next: &Head,
+    ) -> Result<Written, StoreError>;
+
+    /// The first changes that wait at an item, by their sequence numbers; none only where none waits.
+    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Keeps a change until its turn comes, unless one of that number is kept: the same is a [`Outcome::Duplicate`], and
+    /// is parked now if this one is; another is [`Outcome::Forked`].
+    async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError>;
+
+    /// Removes changes that are in the item; each that is gone is passed over. Gives the write units.
+    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError>;
 }

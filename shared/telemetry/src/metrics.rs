@@ -61,6 +61,7 @@ metrics! {
     QUARANTINE_ENTRIES = "QuarantineEntries", Count, "Messages that stand in a quarantine.";
     QUARANTINE_AGE = "QuarantineAge", Seconds, "How long the oldest message has stood in a quarantine.";
     IGNORED = "Ignored", Count, "Events no handler subscribes to; acknowledged.";
+    WAITING = "Waiting", Count, "Messages kept until it is their turn; the messages before them haven't come, or are quarantined.";
     FAILED = "Failed", Count, "Messages given back to be delivered again.";
     WRITE_UNITS = "WriteUnits", Count, "DynamoDB write capacity units a batch consumed.";
     EVENT_AGE = "EventAge", Milliseconds, "From the event's own time to its apply, one value an event.";
@@ -97,6 +98,8 @@ pub struct BatchMetrics<'a> {
     pub quarantined: u64,
     /// See [`IGNORED`].
     pub ignored: u64,
+    /// See [`WAITING`].
+    pub waiting: u64,
     /// See [`FAILED`].
     pub failed: u64,
     /// See [`WRITE_UNITS`].
@@ -157,6 +160,7 @@ fn write_batch(emf: &Emf, metrics: &BatchMetrics<'_>) {
         (DUPLICATE, metrics.duplicate),
         (QUARANTINED, metrics.quarantined),
         (IGNORED, metrics.ignored),
+        (WAITING, metrics.waiting),
         (FAILED, metrics.failed),
         (COLD_START, u64::from(metrics.cold_start)),
     ]

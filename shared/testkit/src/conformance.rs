@@ -3,6 +3,7 @@
 mod dotted_set;
 mod endpoint;
 mod ledger;
+mod ordered;
 mod state;
 
 use crate::content::{Content, Fields};
@@ -86,11 +87,14 @@ pub async fn store_conformance(store: Arc<dyn Store>, table: &str, races: Races)
     state::cases(&mut report, &subject).await;
     dotted_set::cases(&mut report, &subject).await;
     ledger::cases(&mut report, &subject).await;
+    ordered::cases(&mut report, &subject).await;
     if races == Races::Run {
         state::races(&mut report, &subject).await;
         dotted_set::races(&mut report, &subject).await;
         ledger::races(&mut report, &subject).await;
+        ordered::races(&mut report, &subject).await;
     }
+    ordered::large_cases(&mut report, &subject).await;
     state::large_cases(&mut report, &subject).await;
     report
 }

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use projection::Key;
 use projection::join::{Contribution, Dot, Put};
-use projection::store::{Store, StoreError, Stored, Written};
+use projection::store::{Head, Ordered, Store, StoreError, Stored, Waiting, Written};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -60,6 +60,12 @@ pub enum Write {
     Add(Vec<Dot>),
     /// [`Store::contribute`].
     Contribute(Vec<Contribution>),
+    /// [`Ordered::advance`].
+    Advance(Key, Option<u64>, Head),
+    /// [`Ordered::wait`].
+    Wait(Key, Waiting),
+    /// [`Ordered::forget`].
+    Forget(Key, Vec<u64>),
 }
 
 impl Write {
@@ -68,6 +74,12 @@ impl Write {
             Self::Put(put) => store.put(table, put).await,
             Self::Add(dots) => store.add(table, dots).await,
             Self::Contribute(contributions) => store.contribute(table, contributions).await,
+            Self::Advance(key, before, next) => store.ordered().advance(table, key, *before, next).await,
+            Self::Wait(key, waiting) => store.ordered().wait(table, key, waiting).await,
+            Self::Forget(key, seqs) => {
+                let units = store.ordered().forget(table, key, seqs).await?;
+                Ok(Written { outcomes: Vec::new(), units })
+            }
         }
     }
 
@@ -76,15 +88,19 @@ impl Write {
         match self {
             Self::Add(dots) if dots.len() > 1 => Some(Self::Add(dots[..dots.len() / 2].to_vec())),
             Self::Contribute(all) if all.len() > 1 => Some(Self::Contribute(all[..all.len() / 2].to_vec())),
-            Self::Put(_) | Self::Add(_) | Self::Contribute(_) => None,
+            Self::Forget(key, seqs) if seqs.len() > 1 => {
+                Some(Self::Forget(key.clone(), seqs[..seqs.len() / 2].to_vec()))
+            }
+            _ => None,
         }
     }
 
     fn operation(&self) -> &'static str {
         match self {
-            Self::Put(_) => "PutItem",
+            Self::Put(_) | Self::Advance(..) | Self::Wait(..) => "PutItem",
             Self::Add(_) => "UpdateItem",
             Self::Contribute(_) => "TransactWriteItems",
+            Self::Forget(..) => "BatchWriteItem",
         }
     }
 }
@@ -104,6 +120,11 @@ impl fmt::Display for Write {
                 let ledger = all.first().map(|it| it.ledger.as_str()).unwrap_or_default();
                 write!(f, "what {} contributes to {ledger}", who.join(", "))
             }
+            Self::Advance(key, before, next) => {
+                write!(f, "{key} from {} to {}", before.unwrap_or(0), next.version.seq)
+            }
+            Self::Wait(key, waiting) => write!(f, "change {} waits at {key}", waiting.seq),
+            Self::Forget(key, seqs) => write!(f, "changes {seqs:?} wait no longer at {key}"),
         }
     }
 }
@@ -129,6 +150,15 @@ pub struct Faulty {
     script: Mutex<Script>,
     crashed: AtomicBool,
     seen: Mutex<BTreeMap<String, Vec<Stored>>>,
+}
+
+/// What a read gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    /// What is stored.
+    Fresh,
+    /// What the one before it gave.
+    Stale,
 }
 
 /// The faults of one invocation, and what came of them.
@@ -257,6 +287,37 @@ impl Faulty {
         }
     }
 
+    async fn write(&self, table: &str, write: impl FnOnce() -> Write + Send) -> Result<Written, StoreError> {
+        match (self.call().await, write()) {
+            ((_, None), write) => write.run(self.inner.as_ref(), table).await,
+            ((call, Some(fault)), write) => self.fail(call, fault, table, write).await,
+        }
+    }
+
+    /// What becomes of a read.
+    async fn read(&self, operation: &'static str, table: &str) -> Result<Reads, StoreError> {
+        let (call, fault) = self.call().await;
+        let what = format!("a {operation}");
+        match fault {
+            None | Some(Fault::WrittenLater | Fault::HalfWritten) => Ok(Reads::Fresh),
+            Some(Fault::ReadStale) => {
+                if operation == "Scan" {
+                    self.tell(call, &what, "gives what the last one gave");
+                }
+                Ok(Reads::Stale)
+            }
+            Some(Fault::CrashBefore | Fault::CrashAfter) => {
+                self.tell(call, &what, "the process ends");
+                self.crash().await
+            }
+            Some(Fault::Throttled | Fault::Conflict | Fault::AnswerLost) => {
+                self.tell(call, &what, "throttled");
+                let source = "throttled".into();
+                Err(StoreError::Transient { operation, table: table.to_owned(), source })
+            }
+        }
+    }
+
     async fn crash(&self) -> ! {
         self.crashed.store(true, Ordering::Relaxed);
         match pending::<Infallible>().await {}
@@ -290,23 +351,9 @@ impl Store for Faulty {
     }
 
     async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
-        let (call, fault) = self.call().await;
-        let stale = || locked(&self.seen).get(table).cloned().unwrap_or_default();
-        match fault {
-            None | Some(Fault::WrittenLater | Fault::HalfWritten) => {}
-            Some(Fault::ReadStale) => {
-                self.tell(call, &"a scan", "gives what the last one gave");
-                return Ok((stale(), None));
-            }
-            Some(Fault::CrashBefore | Fault::CrashAfter) => {
-                self.tell(call, &"a scan", "the process ends");
-                self.crash().await;
-            }
-            Some(Fault::Throttled | Fault::Conflict | Fault::AnswerLost) => {
-                self.tell(call, &"a scan", "throttled");
-                let source = "throttled".into();
-                return Err(StoreError::Transient { operation: "Scan", table: table.to_owned(), source });
-            }
+        if self.read("Scan", table).await? == Reads::Stale {
+            let stale = locked(&self.seen).get(table).cloned().unwrap_or_default();
+            return Ok((stale, None));
         }
         let is_first = after.is_none();
         let (items, next) = self.inner.scan(table, after).await?;
@@ -317,6 +364,42 @@ impl Store for Faulty {
         }
         known.extend(items.iter().cloned());
         Ok((items, next))
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self
+    }
+}
+
+/// A consistent read of an item is never stale.
+#[async_trait]
+impl Ordered for Faulty {
+    async fn head(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError> {
+        self.read("GetItem", table).await?;
+        self.inner.ordered().head(table, key).await
+    }
+
+    async fn advance(
+        &self,
+        table: &str,
+        key: &Key,
+        before: Option<u64>,
+        next: &Head,
+    ) -> Result<Written, StoreError> {
+        self.write(table, || Write::Advance(key.clone(), before, next.clone())).await
+    }
+
+    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError> {
+        self.read("Query", table).await?;
+        self.inner.ordered().waiting(table, key).await
+    }
+
+    async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError> {
+        self.write(table, || Write::Wait(key.clone(), waiting.clone())).await
+    }
+
+    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError> {
+        Ok(self.write(table, || Write::Forget(key.clone(), seqs.to_vec())).await?.units)
     }
 }
 

@@ -7,8 +7,8 @@
 //! filled from what has arrived, fed beside the old one, and swapped. Days pass.
 //!
 //! All tables must hold what [`Model`](crate::model::Model) says of the log in order, a shadow must hold what has
-//! arrived before it is read, nothing may be left in the quarantine or be asked for again without a reason, and a
-//! second round must change nothing.
+//! arrived before it is read, nothing may be left in the quarantine or be asked for again without a reason (an
+//! event that has an order waits for those before it), and a second round must change nothing.
 //!
 //! Most trials run on [`MemoryStore`], some on the embedded DynamoDB. Everything follows from one number.
 

@@ -3,6 +3,7 @@
 //!
 //! Each join happens at once: what disturbs one is put in front of it, see [`crate::faults`].
 
+mod ordered;
 mod record;
 
 use crate::memory::record::Counted;
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use projection::dynamodb::TOMBSTONE_HORIZON;
 use projection::join::{Body, Contribution, Dot, Put};
-use projection::store::{Outcome, Store, StoreError, Stored, Written};
+use projection::store::{Ordered, Outcome, Store, StoreError, Stored, Written};
 use projection::{Amount, Key};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,6 +188,10 @@ impl Store for MemoryStore {
             }
         }
         Ok((page, None))
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self
     }
 }
 

@@ -1,13 +1,14 @@
 //! The joins in memory: what a table holds after a log, by their definition and nothing else.
 //!
 //! It shares no code with the store. For each item and source the greatest version wins, a tombstone like any other;
-//! a total counts each version of its source once; a ledger counts the greatest version of each contributor.
+//! a total counts each version of its source once; a ledger counts the greatest version of each contributor;
+//! changes that have an order are folded from the first to the last before a gap.
 
 use crate::content::{Content, Field, Fields, settle};
 use contracts::{Header, Version};
 use projection::fold::FoldError;
 use projection::join::{Body, Dot, Join, Put};
-use projection::{Contribution, Key, Projection};
+use projection::{Contribution, Key, Projection, Step};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Model {
     puts: BTreeMap<Slot, (Put, Aggregate)>,
     dots: BTreeMap<Slot, (Changes, Aggregate)>,
     ledgers: BTreeMap<(String, String), (Contribution, Aggregate)>,
+    steps: BTreeMap<Key, (BTreeMap<u64, Step>, Aggregate)>,
+    /// What the steps come to.
+    heads: BTreeMap<Key, (Version, serde_dynamo::Item)>,
 }
 
 /// What no store can make right: a projection, or a log, that no order of delivery gives one meaning.
@@ -93,12 +97,30 @@ impl Model {
         for envelope in log {
             model.fold(projection, envelope)?;
         }
+        model.in_order()?;
         model.mixed()?;
         Ok(model)
     }
 
-    /// Folds one more event.
-    pub fn fold(&mut self, projection: &Projection, envelope: &Value) -> Result<(), Fault> {
+    /// Folds the changes that have an order, from the first on, as far as there is no gap.
+    fn in_order(&mut self) -> Result<(), Fault> {
+        for (key, (steps, _)) in &self.steps {
+            let mut head: Option<(Version, serde_dynamo::Item)> = None;
+            for step in (1..).map_while(|seq| steps.get(&seq)) {
+                let view = step.next(head.as_ref().map(|(_, view)| view)).map_err(|error| {
+                    let event = format!("{} of {} at version {}", step.domain, step.subject, step.version);
+                    Fault::Unfoldable { event, error }
+                })?;
+                head = Some((step.version, view));
+            }
+            if let Some(head) = head {
+                self.heads.insert(key.clone(), head);
+            }
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, projection: &Projection, envelope: &Value) -> Result<(), Fault> {
         let text = envelope.to_string();
         let header: Header<'_> =
             serde_json::from_str(&text).map_err(|error| Fault::NotAnEvent(format!("{error}: {text}")))?;
@@ -174,6 +196,17 @@ impl Model {
                     }
                 }
             }
+            Join::Step(step) => {
+                let (steps, writer) = self
+                    .steps
+                    .entry(step.key.clone())
+                    .or_insert_with(|| (BTreeMap::new(), aggregate.clone()));
+                sole(writer)?;
+                match steps.get(&step.version.seq) {
+                    Some(stored) if stored.hash != step.hash => return forked(),
+                    _ => _ = steps.insert(step.version.seq, step),
+                }
+            }
         }
         Ok(())
     }
@@ -201,6 +234,12 @@ impl Model {
             let parts = self.puts.keys().chain(self.dots.keys()).filter(|it| it.0 == *key).count();
             let total = self.totals().contains_key(key);
             if parts > 1 || total {
+                return Err(Fault::MixedItem(key.clone()));
+            }
+        }
+        for key in self.steps.keys() {
+            let parts = self.puts.keys().chain(self.dots.keys()).any(|it| it.0 == *key);
+            if parts || self.totals().contains_key(key) {
                 return Err(Fault::MixedItem(key.clone()));
             }
         }
@@ -250,6 +289,11 @@ impl Model {
                 }
             }
         }
+        for (key, (at, view)) in &self.heads {
+            let fields = items.entry(key.clone()).or_default();
+            fields.insert("v".to_owned(), version(*at));
+            fields.extend(fields_of(view));
+        }
         for fields in items.values_mut() {
             settle(fields);
         }
@@ -287,6 +331,7 @@ pub(crate) fn target(join: &Join) -> String {
         Join::Put(put) => part(&put.key, put.source),
         Join::Dot(dot) => format!("the totals of {}", part(&dot.key, dot.source)),
         Join::Contribution(it) => format!("the contribution of {} to the ledger {}", it.subject, it.ledger),
+        Join::Step(step) => format!("{}, in order,", part(&step.key, None)),
     }
 }
 

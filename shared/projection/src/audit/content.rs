@@ -42,6 +42,11 @@ pub fn of_contribution(contribution: &Contribution) -> u64 {
     of_part(&amounts.collect())
 }
 
+/// The digest of an event's digest; never 0.
+pub fn of_event(hash: &str) -> u64 {
+    number_of(hash.as_bytes()).max(1)
+}
+
 fn number(value: Decimal) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -1,6 +1,6 @@
 //! What the sources say a projection should hold.
 
-use super::{Drift, Finding, MAX_FINDINGS, Part, Parts, Sink, SourceError, content};
+use super::{Drift, Finding, MAX_FINDINGS, MAX_REPAIRS, Part, Parts, Sink, SourceError, content};
 use crate::decode;
 use crate::fold::Projection;
 use crate::join::{Body, Dot, Join};
@@ -69,13 +69,19 @@ fn part_of(join: &Join, header: &Header<'_>) -> Option<(u128, Part)> {
     match join {
         Join::Put(put) => {
             let ended = matches!(put.body, Body::Tombstone).then(|| header.time.as_second());
-            let part = Part { version: put.version.packed(), digest: content::of_put(put), ended };
+            let part =
+                Part { version: put.version.packed(), digest: content::of_put(put), event: None, ended };
             Some((content::name(&put.key, put.source), part))
         }
         Join::Contribution(it) => {
-            let part =
-                Part { version: it.version.packed(), digest: content::of_contribution(it), ended: None };
+            let digest = content::of_contribution(it);
+            let part = Part { version: it.version.packed(), digest, event: None, ended: None };
             Some((content::name(&it.child(), None), part))
+        }
+        Join::Step(step) => {
+            let event = Some(content::of_event(&step.hash));
+            let part = Part { version: step.version.packed(), digest: 0, event, ended: None };
+            Some((content::name(&step.key, None), part))
         }
         Join::Dot(_) => None,
     }
@@ -87,6 +93,7 @@ fn item_of(join: &Join) -> (Key, Option<&'static str>) {
         Join::Put(put) => (put.key.clone(), put.source),
         Join::Dot(dot) => (dot.key.clone(), dot.source),
         Join::Contribution(it) => (it.child(), None),
+        Join::Step(step) => (step.key.clone(), None),
     }
 }
 
@@ -100,13 +107,51 @@ pub(super) struct Naming<'a> {
     pub stored: &'a HashMap<u128, u64>,
     pub findings: Vec<Finding>,
     pub drifted: u64,
+    /// The items among the parts that are folded in order: the events that they lack, by sequence number, and which
+    /// finding tells of it.
+    lacking: HashMap<u128, (BTreeMap<u64, Arc<str>>, Option<usize>)>,
+    repairs: usize,
 }
 
-impl Naming<'_> {
+impl<'a> Naming<'a> {
+    pub fn new(
+        projection: &'a Projection,
+        parts: Parts,
+        missing: BTreeSet<(Key, String, u64)>,
+        stored: &'a HashMap<u128, u64>,
+    ) -> Self {
+        let ordered = parts.iter().filter(|(_, part)| part.event.is_some());
+        let lacking = ordered.map(|(name, _)| (*name, (BTreeMap::new(), None))).collect();
+        Self { projection, parts, missing, stored, findings: Vec::new(), drifted: 0, lacking, repairs: 0 }
+    }
+
+    /// An item that is folded in order is made right by all events that it lacks, not by the last alone.
+    pub fn finish(&mut self) {
+        for (events, finding) in std::mem::take(&mut self.lacking).into_values() {
+            if let Some(finding) = finding.and_then(|at| self.findings.get_mut(at)) {
+                finding.envelopes = events.into_values().collect();
+            }
+        }
+    }
+
+    fn lacks(&mut self, join: &Join, event: &Arc<str>) {
+        let Join::Step(step) = join else { return };
+        let name = content::name(&step.key, None);
+        let stored = self.stored.get(&name).map_or(0, |it| Version::unpacked(*it).seq);
+        let Some((events, _)) = self.lacking.get_mut(&name) else { return };
+        if step.version.seq > stored
+            && self.repairs < MAX_REPAIRS
+            && events.insert(step.version.seq, Arc::clone(event)).is_none()
+        {
+            self.repairs += 1;
+        }
+    }
+
     fn name(&mut self, event: &Arc<str>) {
         let Ok(header) = decode::header(event) else { return };
         let Ok(Some(joins)) = self.projection.fold(&header) else { return };
         for join in joins {
+            self.lacks(&join, event);
             let drift = match (part_of(&join, &header), &join) {
                 (Some((name, part)), _) => {
                     // A duplicate in the source finds nothing left to name.
@@ -128,12 +173,17 @@ impl Naming<'_> {
             self.drifted += 1;
             if self.findings.len() < MAX_FINDINGS {
                 let (key, part) = item_of(&join);
+                if let Join::Step(_) = &join
+                    && let Some((_, finding)) = self.lacking.get_mut(&content::name(&key, None))
+                {
+                    *finding = Some(self.findings.len());
+                }
                 self.findings.push(Finding {
                     drift,
                     item: key.to_string(),
                     part: part.map(str::to_owned),
                     event: Some(format!("{}.{} {}", header.domain, header.name, header.id)),
-                    envelope: Some(Arc::clone(event)),
+                    envelopes: vec![Arc::clone(event)],
                 });
             }
         }

@@ -103,7 +103,8 @@ impl Stored {
 
     fn item(&mut self, key: &Key, item: &Attributes, tell: &mut Tell<'_>) {
         let mut part = |source: Option<&str>, version: u64, digest: u64| {
-            tell(content::name(key, source), key, source, Part { version, digest, ended: None });
+            let part = Part { version, digest, event: None, ended: None };
+            tell(content::name(key, source), key, source, part);
         };
         let flag = |name: &str| item.get(name).and_then(|it| it.as_bool().ok()).copied().unwrap_or(false);
         if key.sk.starts_with(Contribution::CHILD) {
@@ -111,6 +112,17 @@ impl Stored {
             let from = item.get("from").and_then(|it| it.as_m().ok()).unwrap_or(&empty);
             part(None, integer(item, "v").unwrap_or(0), content::of_part(from));
             self.contribute(key, from);
+            return;
+        }
+        if item.contains_key("waits") {
+            // An event that isn't in an item yet.
+            return;
+        }
+        if let (Some(version), Some(_)) = (integer(item, "v"), integer(item, "upto")) {
+            let hash = item.get("h").and_then(|it| it.as_s().ok()).map_or("", String::as_str);
+            let event = Some(if hash.is_empty() { 0 } else { content::of_event(hash) });
+            let part = Part { version, digest: content::of_view(item), event, ended: None };
+            tell(content::name(key, None), key, None, part);
             return;
         }
         if let Some(version) = integer(item, "v") {

@@ -8,7 +8,7 @@ use embedded::dynamodb::DynamoDb;
 use projection::consumer::Consumer;
 use projection::dynamodb::{DynamoStore, create_table};
 use projection::join::{Dot, Put};
-use projection::store::{Store, StoreError, Stored, Written};
+use projection::store::{Ordered, Store, StoreError, Stored, Written};
 use projection::{Contribution, Dot as Change, Key, Projection, Rejected, Row};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -75,6 +75,10 @@ impl Store for Watched {
 
     async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
         self.inner.as_ref().unwrap().scan(table, after).await
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self.inner.as_ref().unwrap()
     }
 }
 

@@ -4,6 +4,7 @@
 mod coalescing;
 mod deadline;
 mod fixture;
+mod ordered;
 mod poison;
 mod quarantine;
 mod sources;

@@ -70,6 +70,7 @@ fn a_batch_is_one_document() {
         duplicate: 1,
         quarantined: 1,
         ignored: 1,
+        waiting: 1,
         failed: 1,
         write_units: 7.5,
         event_ages_ms: &[120, -5],
@@ -86,7 +87,7 @@ fn a_batch_is_one_document() {
         json!({
             "Micrograph": "orders", "Projection": "order", "Region": "eu-west-1",
             "BatchSize": 10.0, "Applied": 5.0, "Stale": 1.0, "Duplicate": 1.0, "Quarantined": 1.0, "Ignored": 1.0,
-            "Failed": 1.0, "ColdStart": 1.0, "WriteUnits": 7.5, "EventAge": [120.0, 0.0],
+            "Waiting": 1.0, "Failed": 1.0, "ColdStart": 1.0, "WriteUnits": 7.5, "EventAge": [120.0, 0.0],
         })
     );
     assert_eq!(head["Timestamp"], 1_700_000_000_000_u64);

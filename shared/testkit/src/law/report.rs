@@ -157,6 +157,7 @@ fn versions(key: &Key, is: &Fields, should_be: &Fields, joins: &[(usize, Join)])
         let writes = |join: &Join| match join {
             Join::Put(put) => put.key == *key && put.source == part && put.version == wanted,
             Join::Contribution(it) => it.child() == *key && it.version == wanted,
+            Join::Step(step) => step.key == *key && step.version == wanted,
             Join::Dot(_) => false,
         };
         let event = joins.iter().find(|(_, join)| writes(join)).map(|(event, _)| *event);
@@ -201,7 +202,7 @@ fn sums(key: &Key, is: &Fields, should_be: &Fields, joins: &[(usize, Join)]) -> 
                     let amount = it.amounts.iter().find(|amount| amount.total == key.sk)?;
                     amount.add.get(name.as_str()).copied()
                 }
-                Join::Dot(_) | Join::Contribution(_) | Join::Put(_) => None,
+                Join::Dot(_) | Join::Contribution(_) | Join::Put(_) | Join::Step(_) => None,
             }
         };
         let find = |wanted: Decimal| {

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many hours may pass in a trial: less than a tombstone is kept, since an event may still come for as long.
 const HOURS: usize = 40 * 24;
 
+/// At which of an invocation's first calls of the store something goes wrong.
+const CALLS: usize = 6;
+
 /// A log and what happens to it.
 #[derive(Clone)]
 pub(super) struct Trial {
@@ -178,6 +181,15 @@ fn deliveries(
         replay.messages = prefix.iter().map(|event| (*event, Wire::EventBridge)).collect();
         batches.insert(dice.below(batches.len() + 1), replay);
     }
+    if dice.percent(30) && !batches.is_empty() {
+        // A message may be handed out a second time while it is still being worked on.
+        let position = dice.below(batches.len());
+        let mut twice = batches[position].clone();
+        twice.messages.truncate(1 + dice.below(twice.messages.len()));
+        (twice.container, twice.beside, twice.pace) = (1 - twice.container, true, dice.roll());
+        (twice.faults, twice.cold) = (Vec::new(), false);
+        batches.insert(position + 1, twice);
+    }
     batches.into_iter().map(Step::Deliver).collect()
 }
 
@@ -185,7 +197,7 @@ fn batch(place: Place, generation: usize, shape: &Shape, dice: &mut Dice) -> Bat
     let mut faults = Vec::new();
     while shape.faults && faults.len() < 3 && dice.percent(35) {
         let kinds: &[Fault] = if dice.percent(30) { &Fault::CRASHES } else { &Fault::SURVIVED };
-        faults.push((dice.below(4), kinds[dice.below(kinds.len())]));
+        faults.push((dice.below(CALLS), kinds[dice.below(kinds.len())]));
     }
     Batch {
         place,

@@ -12,10 +12,12 @@ use crate::model::Model;
 use crate::quarantine::Shelf;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use contracts::Header;
 use futures::future::join_all;
 use projection::Projection;
 use projection::consumer::{ConsumeError, Consumer, Report};
 use projection::dynamodb::create_table;
+use projection::join::Join;
 use projection::store::Store;
 use projection::table::Table;
 use serde_json::Value;
@@ -373,7 +375,7 @@ impl<'a> Stage<'a> {
     /// Delivers batches at the same time. What is not acknowledged stays owed.
     async fn deliver(&mut self, group: &[&Batch]) -> Result<Vec<Report>, Broke> {
         let mut running = Vec::new();
-        let mut invoked: Vec<(Batch, Warm)> = Vec::new();
+        let mut invoked: Vec<(Batch, Warm, BTreeSet<usize>)> = Vec::new();
         for batch in group {
             for (event, _) in &batch.messages {
                 self.arrive(batch.place.region, *event);
@@ -381,6 +383,7 @@ impl<'a> Stage<'a> {
             let Some(generation) = self.role(batch.place).generations.get(batch.generation) else { continue };
             let mut batch = (*batch).clone();
             batch.messages.retain(|(event, _)| generation.given.contains(event));
+            let before: BTreeSet<usize> = generation.given.difference(&generation.owed).copied().collect();
             if batch.messages.is_empty() {
                 continue;
             }
@@ -392,10 +395,10 @@ impl<'a> Stage<'a> {
                 let invocation = process.container.invoke(payload.as_bytes());
                 process.faulty.until_crash(invocation).await
             });
-            invoked.push((batch, warm));
+            invoked.push((batch, warm, before));
         }
         let mut reports = Vec::new();
-        for (answer, (batch, warm)) in join_all(running).await.into_iter().zip(invoked) {
+        for (answer, (batch, warm, before)) in join_all(running).await.into_iter().zip(invoked) {
             let told = warm.faulty.told();
             let failed = match &answer {
                 None => None,
@@ -423,14 +426,16 @@ impl<'a> Stage<'a> {
             if crashed {
                 generation.containers[batch.container] = None;
             }
-            let failed = fates.iter().any(|(_, again)| *again);
+            let known: BTreeSet<usize> = before.into_iter().chain(fates.iter().map(|it| it.0)).collect();
+            let again = fates.iter().filter(|(_, again)| *again);
+            let without_reason = again.filter(|(event, _)| !self.waits(batch.place, *event, &known)).count();
             let is_calm = told.is_empty();
             self.history.tell(Happening::Invoked { batch, fates, told, crashed });
             if let Some(kept) = self.shelf.kept().first() {
                 let why = format!("an event went to the quarantine: {:?}, {}", kept.reason, kept.detail);
                 return Err(Broke::plain(why));
             }
-            if failed && is_calm {
+            if without_reason > 0 && is_calm {
                 let why = "events were asked for again, though nothing went wrong".to_owned();
                 return Err(Broke::plain(why));
             }
@@ -449,8 +454,27 @@ impl<'a> Stage<'a> {
         }
         let rest = Batch::calm(place, generation, it.owed.clone());
         self.deliver(&[&rest]).await?;
-        let left = &self.role(place).generations[generation].owed;
+        let Generation { given, owed, .. } =
+            &self.regions[place.region].roles[&place.consumer].generations[generation];
+        let left: Vec<&usize> = owed.iter().filter(|event| !self.waits(place, **event, given)).collect();
         if left.is_empty() { Ok(()) } else { Err(Broke::plain(format!("{left:?} were never acknowledged"))) }
+    }
+
+    /// Whether an event has an order, and one of its aggregate that comes before it isn't among those that are known.
+    fn waits(&self, place: Place, event: usize, known: &BTreeSet<usize>) -> bool {
+        let log = self.trial.log.envelopes();
+        let text = log[event].to_string();
+        let Ok(header) = serde_json::from_str::<Header<'_>>(&text) else { return false };
+        let joins = self.projection(place.consumer).fold(&header).ok().flatten().unwrap_or_default();
+        let aggregate = |event: usize| (&log[event]["domain"], &log[event]["subject"]);
+        let is_before = |other: &usize| {
+            aggregate(*other) == aggregate(event)
+                && log[*other]["version"]["seq"].as_u64() < Some(header.version.seq)
+        };
+        joins.iter().any(|join| matches!(join, Join::Step(_)))
+            && routed(&self.trial.log, &self.law.consumes[place.consumer])
+                .iter()
+                .any(|other| is_before(other) && !known.contains(other))
     }
 
     /// Everything arrives and is acknowledged; each table must hold the canonical fold then.

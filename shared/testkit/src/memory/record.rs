@@ -3,7 +3,7 @@
 use super::view;
 use contracts::Version;
 use projection::join::{Body, Contribution, Dot, Put};
-use projection::store::Outcome;
+use projection::store::{Head, Outcome, Waiting};
 use projection::{Amount, Key};
 use rust_decimal::Decimal;
 use serde_dynamo::{AttributeValue, Item};
@@ -19,6 +19,10 @@ pub struct Record {
     seen: BTreeMap<String, Seen>,
     /// What an aggregate contributes, where the item is a ledger's child.
     contributes: Option<Vec<Amount>>,
+    /// Where it is folded in order: what it came to.
+    pub(super) head: Option<Head>,
+    /// A change that waits for its turn.
+    pub(super) waits: Option<Waiting>,
 }
 
 /// The greatest version of a source, and what it is at that version.
@@ -121,7 +125,9 @@ impl Record {
         let contributes: usize = self.contributes.iter().flatten().map(amount).sum();
         let totals: usize = self.totals.add.keys().map(|name| name.len() + 12).sum();
         let set: usize = self.totals.set.iter().map(|(name, value)| name.len() + value.len()).sum();
-        parts + seen + contributes + totals + set
+        let head = self.head.as_ref().map_or(0, |it| fields(it.view.inner()) + it.hash.len() + 40);
+        let waits = self.waits.as_ref().map_or(0, |it| it.event.len() + it.hash.len() + 60);
+        parts + seen + contributes + totals + set + head + waits
     }
 
     /// The item as a store in DynamoDB writes it.
@@ -153,6 +159,15 @@ impl Record {
             });
             item.insert("from".to_owned(), AttributeValue::M(from.collect()));
         }
+        if let Some(Head { version, hash, view }) = &self.head {
+            item.extend(view.inner().iter().map(|(name, value)| (name.clone(), value.clone())));
+            item.insert("v".to_owned(), number(&version.packed()));
+            item.insert("h".to_owned(), AttributeValue::S(hash.clone()));
+            item.insert("upto".to_owned(), number(&version.seq));
+        }
+        if let Some(waiting) = &self.waits {
+            item.insert("waits".to_owned(), waits(waiting));
+        }
         item.into()
     }
 }
@@ -176,6 +191,16 @@ impl Part {
             }
         }
     }
+}
+
+fn waits(waiting: &Waiting) -> AttributeValue {
+    let Waiting { seq, hash, event, parked } = waiting;
+    AttributeValue::M(HashMap::from([
+        ("seq".to_owned(), number(seq)),
+        ("hash".to_owned(), AttributeValue::S(hash.clone())),
+        ("event".to_owned(), AttributeValue::S(event.clone())),
+        ("parked".to_owned(), AttributeValue::Bool(*parked)),
+    ]))
 }
 
 /// An attribute of the joins, of one source where there are several.

@@ -1,6 +1,6 @@
 //! The law holds for each kind of join.
 
-use crate::samples::{order, prices, products, sales, sold, stock, title};
+use crate::samples::{Balances, balances, order, prices, products, sales, sold, stock, title};
 use contracts::catalogue::{ProductDelisted, ProductListed, ProductRetitled};
 use contracts::inventory::{Reason, StockAdjusted};
 use contracts::orders::{OrderCancelled, OrderPlaced, Status};
@@ -28,6 +28,25 @@ fn of_a_dotted_set() {
 #[test]
 fn of_a_ledger() {
     law::of(sales());
+}
+
+#[test]
+fn of_changes_in_order() {
+    law::of(balances());
+}
+
+#[test]
+fn of_more_changes_in_order_than_one_look_shows() {
+    let adjusted = |quantity| StockAdjusted { quantity, ..StockAdjusted::example() };
+    let log = (1..=40).map(adjusted).fold(log(), |log, it| log.event(&it));
+    law::Law::new(balances()).cases(12).check(&law::parts(&log)).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "Give each domain a source")]
+fn two_aggregates_in_one_order_are_told() {
+    let one = |_: &Envelope<StockAdjusted>| Key::alone("all");
+    law::of(Projection::new("one", 1).ordered(one, |view: Option<Balances>, _| Ok(view.unwrap_or_default())));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use crate::samples::{products, sales, stock};
+use crate::samples::{balances, products, sales, stock};
 use async_trait::async_trait;
 use contracts::catalogue::ProductListed;
 use contracts::inventory::StockAdjusted;
@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use projection::consumer::{ConsumeError, Consumer, Report};
 use projection::delivery::take_apart;
 use projection::join::{Body, Dot, Put};
-use projection::store::{Outcome, Store, StoreError, Stored, Written};
+use projection::store::{Head, Ordered, Outcome, Store, StoreError, Stored, Waiting, Written};
 use projection::{Contribution, Key, Projection, Row, decode};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -79,6 +79,10 @@ impl Store for HighWater {
     async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
         self.inner.scan(table, after).await
     }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self.inner.ordered()
+    }
 }
 
 #[test]
@@ -131,6 +135,10 @@ impl Store for HardDelete {
     async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
         self.0.scan(table, after).await
     }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self.0.ordered()
+    }
 }
 
 #[test]
@@ -158,7 +166,7 @@ fn a_tombstone_that_goes_before_the_last_redelivery_is_found() {
 
 #[test]
 fn a_rebuild_that_scans_before_it_subscribes_is_found() {
-    for projection in [products(), stock(), sales()] {
+    for projection in [products(), stock(), sales(), balances()] {
         let law = law(projection.clone()).rebuilding(Rebuilding::ScanFirst).without_faults();
         let story = broken(&law, &projection);
         tells(
@@ -257,6 +265,10 @@ impl Store for Replica {
         self.replicate();
         self.own.store.scan(table, after).await
     }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self.own.store.ordered()
+    }
 }
 
 #[test]
@@ -266,6 +278,139 @@ fn one_table_for_two_regions_is_found() {
         let law = law.stores(|_: &Time, regions| Replica::pair(regions));
         tells(&broken(&law, &projection), &["in region 1", "counted"]);
     }
+}
+
+/// How changes in order can be brought in wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    /// What was written is not followed by a look at what waits.
+    NoLookAfterwards,
+    /// What waits is acknowledged, and not stored.
+    NotKept,
+    /// The item is replaced, whatever became of it since it was read.
+    NoCondition,
+}
+
+/// A store that is wrong in one way.
+struct Disorderly {
+    inner: Arc<dyn Store>,
+    wrong: Wrong,
+    just_written: Mutex<BTreeSet<Key>>,
+}
+
+impl Disorderly {
+    fn law(wrong: Wrong) -> Law {
+        let around = move |inner| -> Arc<dyn Store> {
+            Arc::new(Self { inner, wrong, just_written: Mutex::default() })
+        };
+        law(balances()).wrapping(around)
+    }
+}
+
+#[async_trait]
+impl Store for Disorderly {
+    async fn put(&self, table: &str, put: &Put) -> Result<Written, StoreError> {
+        self.inner.put(table, put).await
+    }
+
+    async fn add(&self, table: &str, dots: &[Dot]) -> Result<Written, StoreError> {
+        self.inner.add(table, dots).await
+    }
+
+    async fn contribute(&self, table: &str, contributions: &[Contribution]) -> Result<Written, StoreError> {
+        self.inner.contribute(table, contributions).await
+    }
+
+    async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
+        self.inner.scan(table, after).await
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self
+    }
+}
+
+#[async_trait]
+impl Ordered for Disorderly {
+    async fn head(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError> {
+        self.inner.ordered().head(table, key).await
+    }
+
+    async fn advance(
+        &self,
+        table: &str,
+        key: &Key,
+        before: Option<u64>,
+        next: &Head,
+    ) -> Result<Written, StoreError> {
+        let mut written = self.inner.ordered().advance(table, key, before, next).await?;
+        while self.wrong == Wrong::NoCondition && written.outcomes == [Outcome::Stale(None)] {
+            let before = self.head(table, key).await?.map(|head| head.version.seq);
+            written = self.inner.ordered().advance(table, key, before, next).await?;
+        }
+        self.just_written.lock().unwrap().insert(key.clone());
+        Ok(written)
+    }
+
+    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError> {
+        let just_written = self.just_written.lock().unwrap().remove(key);
+        if self.wrong == Wrong::NoLookAfterwards && just_written {
+            return Ok(Vec::new());
+        }
+        self.inner.ordered().waiting(table, key).await
+    }
+
+    async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError> {
+        if self.wrong == Wrong::NotKept {
+            return Ok(Written { outcomes: vec![Outcome::Applied], units: 1.0 });
+        }
+        self.inner.ordered().wait(table, key, waiting).await
+    }
+
+    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError> {
+        self.inner.ordered().forget(table, key, seqs).await
+    }
+}
+
+/// Acknowledges what waits.
+struct Forgetful(Consumer);
+
+#[async_trait]
+impl Container for Forgetful {
+    async fn invoke(&self, payload: &[u8]) -> Result<Report, ConsumeError> {
+        let mut report = self.0.consume(payload, None).await?;
+        if report.failed.len() == report.waiting {
+            report.failed.clear();
+        }
+        Ok(report)
+    }
+}
+
+#[test]
+fn no_look_at_what_waits_after_a_write_is_found() {
+    // What waits is kept, and acknowledged: only a look brings it in.
+    let law = Disorderly::law(Wrong::NoLookAfterwards).containers(|it| Arc::new(Forgetful(it)));
+    let story = broken(&law, &balances());
+    tells(&story, &["doesn't hold", "is lost", "acknowledged"]);
+    let right = testkit::law::Law::new(balances()).cases(200).without_faults();
+    let right = right.containers(|it| Arc::new(Forgetful(it)));
+    right.check(&logs(&balances()).unwrap()).expect("who looks after a write sees what waits");
+}
+
+#[test]
+fn acknowledging_what_waits_without_keeping_it_is_found() {
+    let law = Disorderly::law(Wrong::NotKept).containers(|it| Arc::new(Forgetful(it)));
+    let story = broken(&law, &balances());
+    tells(&story, &["doesn't hold", "is lost", "acknowledged"]);
+}
+
+#[test]
+fn a_write_in_order_without_its_condition_is_found() {
+    let adjusted = |quantity| StockAdjusted { quantity, ..StockAdjusted::example() };
+    let log = (1..=6).map(adjusted).fold(log(), |log, it| log.event(&it));
+    let law = Disorderly::law(Wrong::NoCondition).cases(600).without_faults();
+    let story = law.check(&parts(&log)).unwrap_err().0;
+    tells(&story, &["doesn't hold", "at the same time"]);
 }
 
 /// Acknowledges what it is given, whatever comes of the writes.
@@ -281,7 +426,7 @@ impl Container for Hasty {
 
 #[test]
 fn acknowledging_before_the_write_is_found() {
-    for projection in [products(), stock(), sales()] {
+    for projection in [products(), stock(), sales(), balances()] {
         let law = law(projection.clone()).containers(|consumer| Arc::new(Hasty(consumer)));
         let story = broken(&law, &projection);
         tells(&story, &["doesn't hold", "acknowledged, though a write of its batch failed"]);
@@ -312,7 +457,7 @@ impl Container for Leaking {
 
 #[test]
 fn state_that_leaks_from_one_invocation_to_the_next_is_found() {
-    for projection in [products(), stock(), sales()] {
+    for projection in [products(), stock(), sales(), balances()] {
         let law = law(projection.clone());
         let law = law.containers(|consumer| Arc::new(Leaking { consumer, seen: Mutex::default() }));
         let story = broken(&law, &projection);

@@ -7,7 +7,7 @@ use contracts::pricing::ProductPriced;
 use contracts::{Envelope, Extra};
 use projection::{Amount, Contribution, Dot, Index, Key, Projection, Row};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
 struct Product {
@@ -58,6 +58,26 @@ pub fn stock() -> Projection {
     Projection::new("stock", 1).delta(|event: &Envelope<StockAdjusted>| {
         Dot::new(Key::alone(&event.data.sku), [("on_hand", event.data.quantity.into())])
     })
+}
+
+/// Changes in order: the balance after each of the last ones, which no other order gives.
+pub fn balances() -> Projection {
+    Projection::new("balances", 1).ordered(
+        |event: &Envelope<StockAdjusted>| Key::new(&event.data.sku, "balance"),
+        |view: Option<Balances>, event| {
+            let mut view = view.unwrap_or_default();
+            view.last.push(
+                view.last.last().copied().unwrap_or(0).wrapping_mul(3).wrapping_add(event.data.quantity),
+            );
+            Ok(view)
+        },
+    )
+}
+
+/// What [`balances`] holds.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Balances {
+    last: Vec<i64>,
 }
 
 /// A ledger.

@@ -1,0 +1,95 @@
+//! Changes that have an order: from messages to the resequencer, and back to their fates.
+
+use super::{Consumer, Done, Fate, envelope, forked};
+use crate::delivery::Message;
+use crate::join::Step;
+use crate::json;
+use crate::key::Key;
+use crate::quarantine::{Quarantined, Reason};
+use crate::resequence::{self, Delivered, Resequencer, Told, Turn};
+use crate::store::{Outcome, StoreError, Waiting};
+use contracts::Version;
+use std::borrow::Cow;
+
+impl Consumer {
+    /// Brings the changes of an item into it, or has them wait for their turn.
+    pub(super) async fn step(
+        &self,
+        messages: &[Message<'_>],
+        key: &Key,
+        steps: Vec<(Step, usize)>,
+    ) -> Result<Done, StoreError> {
+        // Steps are compared by their sequence numbers alone.
+        let (known, unknown): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(step, _)| {
+            self.known(key, None, Version::first_epoch(step.version.seq), &step.hash).is_some()
+        });
+        let mut done = Done::of(known.iter().map(|(_, message)| (*message, Fate::Duplicate)).collect(), 0.0);
+        if unknown.is_empty() {
+            return Ok(done);
+        }
+        let resequencer = Resequencer {
+            store: self.store.ordered(),
+            table: &self.table,
+            key,
+            projection: &self.projection,
+            snapshots: self.snapshots.as_deref(),
+        };
+        let events: Vec<Cow<'_, str>> =
+            unknown.iter().map(|(_, message)| envelope(&messages[*message])).collect();
+        let delivered = unknown.into_iter().zip(&events).map(|((step, message), event)| {
+            let overdue = self.is_overdue(&messages[message]);
+            Delivered { step, message, event, overdue, repair: messages[message].repair }
+        });
+        let Told { turns, units, head, resumed, refused } = resequencer.run(delivered.collect()).await?;
+        done.fates.extend(turns.into_iter().map(|(message, turn)| (message, turn.into())));
+        (done.units, done.resumed) = (units, resumed);
+        if let Some((waiting, why)) = refused {
+            if !self.keep_waiting(&waiting, why).await {
+                // Nothing is learned: the messages are to bring it up again.
+                done.fates.iter_mut().for_each(|(_, fate)| *fate = Fate::Failed);
+                return Ok(done);
+            }
+            done.units += resequencer.park(&waiting).await?;
+        }
+        if let Some(head) = head {
+            let version = Version::first_epoch(head.version.seq);
+            self.learn(key, None, version, &head.hash, Outcome::Applied);
+        }
+        Ok(done)
+    }
+
+    /// Whether a message that waits has come again, and waited for long enough.
+    fn is_overdue(&self, message: &Message<'_>) -> bool {
+        let now = (self.clock)().as_millisecond();
+        let limit = i64::try_from(resequence::LIMIT.as_millis()).unwrap_or(i64::MAX);
+        message.receives > 1 && message.first_received.is_none_or(|at| now.saturating_sub(at) >= limit)
+    }
+
+    /// Puts an event into the quarantine that had waited, and whose message may be gone.
+    async fn keep_waiting(&self, waiting: &Waiting, why: String) -> bool {
+        let consumer = self.projection.name();
+        let (reason, detail) = (Reason::HandlerRejected, json::bounded(why));
+        tracing::warn!(consumer, ?reason, detail, "an event that waited for its turn is quarantined");
+        let (raw, envelope) = (&waiting.event, &waiting.event);
+        let kept = Quarantined { consumer, reason, detail, raw, envelope, redrive: None };
+        let kept = self.quarantine.keep(&kept).await.inspect_err(|error| {
+            let error = telemetry::error_chain(error);
+            tracing::error!(error, "the quarantine failed; the messages after it come again");
+        });
+        kept.is_ok()
+    }
+}
+
+impl From<Turn> for Fate {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Applied => Self::Applied,
+            Turn::Duplicate => Self::Duplicate,
+            Turn::Stale => Self::Stale,
+            Turn::Forked => forked(),
+            Turn::Early => Self::Early,
+            Turn::Behind => Self::Behind,
+            Turn::Refused(why) => Self::Quarantined(Reason::HandlerRejected, why),
+        }
+    }
+}
