@@ -138,6 +138,20 @@ fn contracts(
     let mut made = BTreeMap::new();
     let mut whole = true;
     for (name, tags) in wanted {
+        if proposal.contracts.contains_key(name) {
+            let unknown = contract::unknown_tags(supergraph, tags).unwrap_or_default();
+            findings.extend(unknown.into_iter().map(|tag| Finding {
+                contract: Some(name.to_string()),
+                help: "Is it spelt as in the subgraphs? Until something has it, it neither hides nor shows anything."
+                    .to_owned(),
+                ..plain(
+                    "contract-unknown-tag",
+                    Severity::Warning,
+                    Topic::Contract,
+                    format!("Nothing in the graph has the tag `{tag}`."),
+                )
+            }));
+        }
         match contract::filtered(supergraph, tags) {
             Ok(sdl) => {
                 made.insert(name.clone(), (tags.clone(), sdl));

@@ -61,6 +61,23 @@ pub fn filtered(supergraph: &str, tags: &Tags) -> Result<String, ContractError> 
     Ok(document.to_string())
 }
 
+/// The tags of a contract that nothing in a supergraph has: one that is misspelt hides nothing.
+pub fn unknown_tags(supergraph: &str, tags: &Tags) -> Result<BTreeSet<String>, SyntaxError> {
+    let schema = Schema::parse(supergraph)?;
+    let mut unknown: BTreeSet<String> = tags.include.union(&tags.exclude).cloned().collect();
+    let mut known = |about: &About| about.tags().for_each(|tag| _ = unknown.remove(tag));
+    for ty in schema.types.values() {
+        known(&ty.about);
+        for field in ty.fields.values() {
+            known(&field.about);
+            field.arguments.values().for_each(|it| known(&it.about));
+        }
+        ty.inputs.values().for_each(|it| known(&it.about));
+        ty.values.values().for_each(&mut known);
+    }
+    Ok(unknown)
+}
+
 /// What clients of a contract don't see, by schema coordinate.
 struct Hidden(BTreeSet<String>);
 

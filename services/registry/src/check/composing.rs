@@ -50,10 +50,12 @@ pub(super) fn composed(
             return None;
         }
     };
-    // Only what the proposal has a part in: the rest was told when it was published.
-    let proposed = |name: &str| proposal.subgraphs.iter().any(|it| it.name == name);
-    let hints = composed.hints.into_iter();
-    let hints = hints.filter(|hint| hint.locations.iter().any(|it| proposed(&it.subgraph)));
+    // Only what is new: the rest was told when it was published.
+    let standing = composition::compose(&live.subgraphs).map(|composed| composed.hints).unwrap_or_default();
+    let stands = |hint: &composition::Hint| {
+        standing.iter().any(|it| it.code == hint.code && it.message == hint.message)
+    };
+    let hints = composed.hints.into_iter().filter(|hint| !stands(hint));
     findings.extend(hints.map(|hint| Finding {
         locations: located(&hint.locations),
         ..plain(hint.code.as_str(), Severity::Info, Topic::Composition, hint.message)

@@ -169,3 +169,10 @@ fn what_is_left_is_whole_or_it_is_told_where_it_is_not() {
         filtered(good, &tags).unwrap();
     }
 }
+
+#[test]
+fn a_tag_that_nothing_has_is_told() {
+    let unknown = |tags: &Tags| unknown_tags(SUPERGRAPH, tags).unwrap().into_iter().collect::<Vec<_>>();
+    assert_eq!(unknown(&tags(&["public"], &["internal"])), Vec::<String>::new());
+    assert_eq!(unknown(&tags(&["publik"], &["internal"])), ["publik"]);
+}
