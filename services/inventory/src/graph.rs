@@ -1,10 +1,12 @@
 //! The subgraph: products with their stock.
 
-use crate::{adjustments, reservations, stock};
-use async_graphql::{Context, EmptySubscription, Enum, ID, Object, Result, SimpleObject, Union};
+use crate::{adjustments, ledger, reservations, stock};
+use async_graphql::{
+    ComplexObject, Context, EmptySubscription, Enum, ID, Object, Result, SimpleObject, Union,
+};
 use contracts::inventory::{self as contract, AdjustStock};
 use federation::read::List;
-use federation::{Entities, Key, PageArgs, Reader, UserError};
+use federation::{DateTime, Entities, Key, PageArgs, Reader, UserError};
 use futures::future::{try_join, try_join_all};
 use micrograph::{App, Refused, Subgraph, mutate};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub fn subgraph(app: &Arc<App>) -> Subgraph {
     let schema = federation::schema(Query, Mutation, EmptySubscription)
         .data(Entities::<adjustments::View>::new(app.reader("adjustments")))
         .data(Entities::<reservations::View>::new(app.reader("reservations")))
+        .data(Entities::<ledger::View>::new(app.reader("ledger")))
         .data(Adjustments(app.reader("adjustments")))
         .data(app.commands().clone());
     Subgraph::new(schema.finish())
@@ -68,6 +71,75 @@ impl Product {
         let on_hand = adjusted.unwrap_or_default().on_hand;
         let reservations::View { reserved, returned } = ordered.unwrap_or_default();
         Ok(Stock { on_hand, reserved, returned, available: on_hand + returned - reserved })
+    }
+
+    /// How the pieces on hand came about: the last adjustments, in their order.
+    async fn stock_ledger(&self, ctx: &Context<'_>) -> Result<StockLedger> {
+        let key = ledger::key(&self.sku);
+        let view = ctx.data::<Entities<ledger::View>>()?.load(Key::new(key.pk, key.sk)).await?;
+        Ok(view.map_or_else(StockLedger::default, StockLedger::from))
+    }
+}
+
+/// The last adjustments of a product's stock, in their order.
+#[derive(Default, SimpleObject)]
+#[graphql(complex)]
+struct StockLedger {
+    /// The pieces on hand after the last adjustment.
+    balance: i64,
+    /// When the balance fell below zero. None where it is not below zero, or where it isn't known since when.
+    below_zero_since: Option<DateTime>,
+    /// Whether adjustments before the oldest entry are missing: they never arrived, and the balance was taken from the
+    /// stock itself.
+    entries_missing: bool,
+    #[graphql(skip)]
+    entries: Vec<ledger::Entry>,
+}
+
+/// What a ledger answers when it is asked for more.
+#[ComplexObject]
+impl StockLedger {
+    /// The last adjustments, the latest first.
+    #[graphql(complexity = "usize::try_from(first).unwrap_or(0) * child_complexity")]
+    async fn entries(
+        &self,
+        #[graphql(desc = "How many: 1 to 50.", default = 10)] first: i32,
+    ) -> Result<Vec<StockLedgerEntry>> {
+        let most = usize::try_from(first).ok().filter(|first| (1..=ledger::ENTRIES).contains(first));
+        let most =
+            most.ok_or_else(|| UserError::bad_input(format!("first is {first}; it is from 1 to 50")))?;
+        Ok(self.entries.iter().rev().take(most).map(StockLedgerEntry::from).collect())
+    }
+}
+
+impl From<ledger::View> for StockLedger {
+    fn from(ledger::View { balance, short_since, gap, entries }: ledger::View) -> Self {
+        Self { balance, below_zero_since: short_since, entries_missing: gap, entries }
+    }
+}
+
+/// An adjustment of stock.
+#[derive(SimpleObject)]
+struct StockLedgerEntry {
+    /// When it was made.
+    at: DateTime,
+    /// By how many pieces; negative where there were fewer.
+    quantity: i64,
+    /// Why; none where this graph doesn't know the reason.
+    reason: Option<Reason>,
+    /// The pieces on hand after it.
+    balance: i64,
+}
+
+impl From<&ledger::Entry> for StockLedgerEntry {
+    fn from(ledger::Entry { at, quantity, reason, balance }: &ledger::Entry) -> Self {
+        let reason = match reason {
+            contract::Reason::Received => Some(Reason::Received),
+            contract::Reason::WrittenOff => Some(Reason::WrittenOff),
+            contract::Reason::Found => Some(Reason::Found),
+            contract::Reason::Unknown(_) => None,
+        };
+        Self { at: *at, quantity: *quantity, reason, balance: *balance }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod stock;
 
 pub mod adjustments;
+pub mod ledger;
 pub mod reservations;
 
 pub mod graph;
@@ -18,6 +19,7 @@ pub fn micrograph() -> Micrograph {
         .decides::<Stock, AdjustStock>()
         .publishes::<StockAdjusted>()
         .consumes(adjustments::projection())
+        .consumes(ledger::projection())
         .consumes_topic("orders-events", reservations::projection())
         .serves(graph::subgraph)
 }

@@ -70,6 +70,60 @@ async fn what_is_sold_before_it_was_counted_in_is_missing() -> anyhow::Result<()
     Ok(())
 }
 
+const LEDGER: &str = "{ ... on Product {
+    stockLedger { balance belowZeroSince entriesMissing entries(first: 2) { at quantity reason balance } }
+} }";
+
+async fn ledger(fixture: &Fixture, sku: &str) -> anyhow::Result<Value> {
+    let representations = json!([{ "__typename": "Product", "sku": sku }]);
+    Ok(fixture.entities(representations, LEDGER).await?[0]["stockLedger"].take())
+}
+
+#[tokio::test]
+async fn a_ledger_tells_the_balance_after_each_adjustment() -> anyhow::Result<()> {
+    let fixture = with_stock().await?;
+    fixture.command("c3", "2011-01-05T10:00:00Z", adjust("22423", -50)).await?;
+    fixture.command("c4", "2011-01-06T10:00:00Z", adjust("22423", 1)).await?;
+    let entry = |at: &str, quantity: i64, balance: i64| json!({ "at": at, "quantity": quantity, "reason": "FOUND", "balance": balance });
+    let short = "2011-01-05T10:00:00Z";
+    let expected = json!({
+        "balance": -12, "belowZeroSince": short, "entriesMissing": false,
+        "entries": [entry("2011-01-06T10:00:00Z", 1, -12), entry(short, -50, -13)],
+    });
+    assert_eq!(ledger(&fixture, "22423").await?, expected);
+    let nothing = json!({ "balance": 0, "belowZeroSince": null, "entriesMissing": false, "entries": [] });
+    assert_eq!(ledger(&fixture, "NEVER").await?, nothing);
+    for first in [0, -1, 51] {
+        let query = "query ($first: Int!) { _entities(representations: [{ __typename: \"Product\", sku: \"22423\" }]) {
+            ... on Product { stockLedger { entries(first: $first) { balance } } } } }";
+        let answer = fixture.query(query, json!({ "first": first })).await?;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ledger_whose_adjustments_never_came_goes_on_from_the_stock() -> anyhow::Result<()> {
+    let fixture = Fixture::new(inventory::micrograph()).await?;
+    for (id, quantity) in [("c1", 40), ("c2", -3), ("c3", 5)] {
+        fixture.command(id, AT, adjust("22423", quantity)).await?;
+    }
+    let third = event(&StockAdjusted { quantity: 5, reason: Reason::Found, ..StockAdjusted::example() }, 3);
+    let deliver = async |receives: u32| -> anyhow::Result<Value> {
+        let mut record = testkit::delivery::sqs_record(0, &third.to_string());
+        record["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
+        record["attributes"]["ApproximateFirstReceiveTimestamp"] = json!("0");
+        let payload = testkit::delivery::payload(&[record]);
+        Ok(fixture.app().invoke("consumer.ledger-1", payload.as_bytes(), None).await?)
+    };
+    assert_eq!(deliver(1).await?["batchItemFailures"][0]["itemIdentifier"], "message-0", "it waits");
+    assert_eq!(deliver(2).await?, json!({ "batchItemFailures": [] }));
+    let answer = fixture.entities(json!([{ "__typename": "Product", "sku": "22423" }]), LEDGER).await?;
+    assert_eq!(answer[0]["stockLedger"]["balance"], 42);
+    assert_eq!(answer[0]["stockLedger"]["entriesMissing"], true);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_hundred_products_are_resolved_in_order() -> anyhow::Result<()> {
     let fixture = with_stock().await?;
