@@ -99,12 +99,9 @@ struct StockLedger {
 /// What a ledger answers when it is asked for more.
 #[ComplexObject]
 impl StockLedger {
-    /// The last adjustments, the latest first.
+    /// The last adjustments, the latest first: as many as `first` says, 1 to 50.
     #[graphql(complexity = "usize::try_from(first).unwrap_or(0) * child_complexity")]
-    async fn entries(
-        &self,
-        #[graphql(desc = "How many: 1 to 50.", default = 10)] first: i32,
-    ) -> Result<Vec<StockLedgerEntry>> {
+    async fn entries(&self, #[graphql(default = 10)] first: i32) -> Result<Vec<StockLedgerEntry>> {
         let most = usize::try_from(first).ok().filter(|first| (1..=ledger::ENTRIES).contains(first));
         let most =
             most.ok_or_else(|| UserError::bad_input(format!("first is {first}; it is from 1 to 50")))?;
