@@ -196,16 +196,12 @@ impl Resequencer<'_> {
                     }
                 }
             }
-            match next {
-                Some(head) => {
-                    run.used.push((seq, head.hash.clone()));
-                    run.next = Some(head);
-                }
-                None => {
-                    run.refusal = (!reasons.is_empty()).then_some(Refusal { seq, reasons });
-                    break;
-                }
-            }
+            let Some(head) = next else {
+                run.refusal = (!reasons.is_empty()).then_some(Refusal { seq, reasons });
+                break;
+            };
+            run.used.push((seq, head.hash.clone()));
+            run.next = Some(head);
         }
         run
     }
@@ -483,8 +479,8 @@ impl<'a> Line<'a> {
             self.delivered.values().flatten().map(|it| (it.message, turn(it))).collect();
         let refused = self.refusal.as_ref().and_then(|refusal| {
             let waiting = self.waiting.get(&refusal.seq).filter(|it| !it.parked)?;
-            let here = self.delivered.get(&refusal.seq).into_iter().flatten();
-            let is_here = here.into_iter().any(|it| it.step.hash == waiting.hash);
+            let mut here = self.delivered.get(&refusal.seq).into_iter().flatten();
+            let is_here = here.any(|it| it.step.hash == waiting.hash);
             (!is_here)
                 .then(|| (waiting.clone(), refusal.reasons.get(&waiting.hash).cloned().unwrap_or_default()))
         });

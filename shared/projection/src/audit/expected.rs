@@ -107,11 +107,13 @@ pub(super) struct Naming<'a> {
     pub stored: &'a HashMap<u128, u64>,
     pub findings: Vec<Finding>,
     pub drifted: u64,
-    /// The items among the parts that are folded in order: the events that they lack, by sequence number, and which
-    /// finding tells of it.
-    lacking: HashMap<u128, (BTreeMap<u64, Arc<str>>, Option<usize>)>,
+    /// The items among the parts that are folded in order.
+    lacking: HashMap<u128, Lacking>,
     repairs: usize,
 }
+
+/// The events that an item lacks, by sequence number, and which finding tells of it.
+type Lacking = (BTreeMap<u64, Arc<str>>, Option<usize>);
 
 impl<'a> Naming<'a> {
     pub fn new(

@@ -372,7 +372,7 @@ async fn an_audit_finds_what_lacks_changes_and_brings_all_of_them() {
     let found = audit(&line, &known).await;
     let (stored, expected) = (Version::first_epoch(2), Version::first_epoch(5));
     let mut drifts: Vec<Drift> = found.findings.iter().map(|finding| finding.drift.clone()).collect();
-    drifts.sort_by_key(|drift| drift.kind());
+    drifts.sort_by_key(Drift::kind);
     assert_eq!(
         drifts,
         [Drift::Lost { expected: Version::first_epoch(1) }, Drift::Stale { stored, expected }]
