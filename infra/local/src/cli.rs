@@ -12,20 +12,26 @@ use crate::admin::{self, Ask};
 use crate::folder::DEFAULT;
 use crate::generations::{self, Named};
 use crate::publish;
+use crate::purging::OwnCache;
 use crate::suite::{CommandRef, Settings};
 use crate::{deployed, importing, sample, shop};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use embedded::Durability;
 use embedded::queue::Chaos;
+use gateway::Gateway;
 use indicatif::{ProgressBar, ProgressStyle};
+use micrograph::Edge;
+use micrograph::environment::consistency;
 use micrograph::manifest::Manifest;
+use purger::{Cache, HttpCache, Purger};
 use running::{Other, Running};
 pub use schema::Verdict;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tools::Tools;
@@ -67,6 +73,12 @@ struct Options {
     /// How many regions to serve, each with tables, queues and a bus of its own; the graph of each is at a port of its own
     #[arg(long, global = true, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
     regions: u16,
+    /// Let the gateway keep answers that everyone may have (64 MiB); what changes is dropped
+    #[arg(long, global = true)]
+    cache: bool,
+    /// An HTTP cache in front of the graph that takes PURGE with the header cache-tag; may be given several times
+    #[arg(long, global = true, value_name = "URL")]
+    purge: Vec<reqwest::Url>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -211,7 +223,26 @@ impl Options {
                 seed: self.seed,
             },
             place: None,
+            edge: Edge {
+                // Tokens are good for as long as this process lives.
+                consistency: Some(consistency(telemetry::TraceParent::random().trace_id_hex())),
+                announces: self.is_cached(),
+            },
         }
+    }
+
+    /// Whether there are caches that are to drop what changes.
+    fn is_cached(&self) -> bool {
+        self.cache || !self.purge.is_empty()
+    }
+
+    /// What purges the caches that there are.
+    fn purger(&self, gateway: &Gateway) -> anyhow::Result<Purger> {
+        let mut caches: Vec<Arc<dyn Cache>> = vec![Arc::new(OwnCache(gateway.clone()))];
+        for url in &self.purge {
+            caches.push(Arc::new(HttpCache::new(url.clone())?));
+        }
+        Ok(Purger::new(caches))
     }
 }
 
@@ -236,6 +267,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     eprintln!("\nFinishing what is under way …");
     running.stop().await
 }
+
+/// What the gateway's cache of answers may take, in bytes.
+const CACHE: u64 = 64 << 20;
 
 /// How often one of the projections is compared with its sources while the suite is served.
 const AUDIT_EVERY: Duration = Duration::from_mins(10);

@@ -14,6 +14,7 @@ pub mod archiving;
 pub mod deployed;
 pub mod generations;
 pub mod publish;
+pub mod purging;
 pub mod quarantine;
 pub mod regions;
 pub mod server;

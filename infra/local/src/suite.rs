@@ -10,7 +10,7 @@ use embedded::queue::{Chaos, Outgoing};
 use embedded::{Durability, DynamoDb, EventBus, EventSourceMapping, QueueSettings, Queues, Topics};
 use gateway::Gateway;
 use gateway::transport::InProcess;
-use micrograph::{App, Environment};
+use micrograph::{App, Edge, Environment};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub chaos: Chaos,
     /// Its place among several regions; none where it is the only one.
     pub place: Option<Place>,
+    /// What is done for caches, and for who reads what they wrote.
+    pub edge: Edge,
 }
 
 /// The suite, at work until it is stopped.
@@ -93,6 +95,7 @@ impl Suite {
                 table_prefix: String::new(),
                 build: env!("CARGO_PKG_VERSION").to_owned(),
                 clock: micrograph::environment::now,
+                edge: settings.edge.clone(),
             };
             let app = App::new(micrograph, environment);
             app.create_tables().await.with_context(|| format!("the tables of {name}"))?;

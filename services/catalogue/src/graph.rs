@@ -7,7 +7,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, InputObject, Object, Result};
 use async_graphql::{SimpleObject, Union};
 use contracts::catalogue::{self as contract, DelistProduct, ListProduct, Product, RetitleProduct};
-use federation::{Entities, Key, PageArgs, entity};
+use federation::{ConsistencyToken, Entities, Key, PageArgs, entity};
 use micrograph::{App, Outcome, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
@@ -151,13 +151,19 @@ pub struct ProductChanged {
     product: Option<products::View>,
     /// Its version now: what the graph shows catches up with it.
     version: String,
+    /// Bring it back with a query that is to show this change.
+    consistency_token: ConsistencyToken,
 }
 
 impl From<Result<Outcome<Product>, Refused>> for ProductResult {
     fn from(result: Result<Outcome<Product>, Refused>) -> Self {
         result.map_or_else(Self::Refused, |outcome| {
             let product = outcome.state.as_ref().map(products::View::from);
-            Self::Changed(ProductChanged { product, version: outcome.version.to_string() })
+            Self::Changed(ProductChanged {
+                product,
+                version: outcome.version.to_string(),
+                consistency_token: ConsistencyToken,
+            })
         })
     }
 }

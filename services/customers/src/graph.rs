@@ -3,7 +3,7 @@
 use crate::{customer, customers};
 use async_graphql::{Context, EmptySubscription, ID, InputObject, Object, Result, SimpleObject, Union};
 use contracts::customers::{Customer, EraseCustomer, RegisterCustomer};
-use federation::{Entities, Key, entity};
+use federation::{ConsistencyToken, Entities, Key, entity};
 use micrograph::{App, Outcome, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
@@ -96,13 +96,19 @@ pub struct CustomerChanged {
     customer: Option<customers::View>,
     /// The version now: what the graph shows catches up with it.
     version: String,
+    /// Bring it back with a query that is to show this change.
+    consistency_token: ConsistencyToken,
 }
 
 impl From<Result<Outcome<Customer>, Refused>> for CustomerResult {
     fn from(result: Result<Outcome<Customer>, Refused>) -> Self {
         result.map_or_else(Self::Refused, |outcome| {
             let customer = outcome.state.as_ref().map(customers::View::from);
-            Self::Changed(CustomerChanged { customer, version: outcome.version.to_string() })
+            Self::Changed(CustomerChanged {
+                customer,
+                version: outcome.version.to_string(),
+                consistency_token: ConsistencyToken,
+            })
         })
     }
 }

@@ -1,7 +1,8 @@
 //! How long an answer may be cached: the least that any of its parts allows.
 //!
-//! The rules are those of Apollo's cache control: the lowest `max-age` and `s-maxage` win, `private` beats
-//! `public`, a part that says nothing can't be cached, and neither can errors nor mutations.
+//! The rules are those of Apollo's cache control and of RFC 9111: the lowest `max-age` and `s-maxage` win, `private`
+//! beats `public`, a part that says nothing can't be cached, and neither can errors nor mutations. How long an answer
+//! may be served stale (RFC 5861) is the least too, and nothing where one part says nothing of it.
 
 use std::fmt;
 
@@ -14,42 +15,72 @@ pub struct CachePolicy {
     max_age: u64,
     /// Seconds for which a shared cache may keep it, where that differs from `max_age`.
     shared_max_age: u64,
+    /// Seconds after that in which it may be served once more while it is fetched anew.
+    while_revalidate: u64,
+    /// Seconds after that in which it may be served where it can't be fetched.
+    if_error: u64,
     /// Only the client itself may keep it.
     private: bool,
 }
 
 impl CachePolicy {
     /// Not to be kept by anyone.
-    pub const NO_STORE: Self = Self { max_age: 0, shared_max_age: 0, private: false };
+    pub const NO_STORE: Self =
+        Self { max_age: 0, shared_max_age: 0, while_revalidate: 0, if_error: 0, private: false };
 
     /// To be kept for ever by everyone: what an answer without any part allows, and what merging starts from.
-    pub const UNLIMITED: Self = Self { max_age: u64::MAX, shared_max_age: u64::MAX, private: false };
+    pub const UNLIMITED: Self = Self {
+        max_age: u64::MAX,
+        shared_max_age: u64::MAX,
+        while_revalidate: u64::MAX,
+        if_error: u64::MAX,
+        private: false,
+    };
 
-    /// To be kept for `max_age` seconds.
+    /// To be kept for `max_age` seconds, and not a second longer.
     pub fn new(max_age: u64, private: bool) -> Self {
-        Self { max_age, shared_max_age: if private { 0 } else { max_age }, private }.normal()
+        Self { max_age, shared_max_age: max_age, private, ..Self::NO_STORE }.normal()
     }
 
-    /// What an answer's headers allow. `Age` counts as time gone by.
+    /// How long it may be served stale: seconds while it is fetched anew, and seconds where it can't be.
+    #[must_use]
+    pub fn stale(self, while_revalidate: u64, if_error: u64) -> Self {
+        Self { while_revalidate, if_error, ..self }.normal()
+    }
+
+    /// What an answer's headers allow. `Age` counts as time gone by; an answer that varies by what nobody can name
+    /// (`Vary: *`) is not to be kept.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut max_age = None;
         let mut shared = None;
+        let mut while_revalidate = None;
+        let mut if_error = None;
         let mut private = false;
+        let mut revalidate = false;
         for value in headers.get_all(header::CACHE_CONTROL) {
             // A header that can't be read allows nothing.
             let Ok(value) = value.to_str() else { return Self::NO_STORE };
             for directive in value.split(',') {
                 let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
                 let seconds = argument.trim().trim_matches('"').parse::<u64>().ok();
-                let lower = |known: Option<u64>| Some(known.unwrap_or(u64::MAX).min(seconds.unwrap_or(0)));
+                let lower = |known: &mut Option<u64>| {
+                    *known = Some(known.unwrap_or(u64::MAX).min(seconds.unwrap_or(0)));
+                };
                 match name.trim().to_ascii_lowercase().as_str() {
                     "no-store" | "no-cache" => return Self::NO_STORE,
                     "private" => private = true,
-                    "max-age" => max_age = lower(max_age),
-                    "s-maxage" => shared = lower(shared),
+                    "must-revalidate" | "proxy-revalidate" => revalidate = true,
+                    "max-age" => lower(&mut max_age),
+                    "s-maxage" => lower(&mut shared),
+                    "stale-while-revalidate" => lower(&mut while_revalidate),
+                    "stale-if-error" => lower(&mut if_error),
                     _ => {}
                 }
             }
+        }
+        let varies = headers.get_all(header::VARY);
+        if varies.iter().any(|names| names.as_bytes().contains(&b'*')) {
+            return Self::NO_STORE;
         }
         let age = headers
             .get(header::AGE)
@@ -57,9 +88,12 @@ impl CachePolicy {
             .and_then(|age| age.trim().parse::<u64>().ok())
             .unwrap_or(0);
         let own = max_age.unwrap_or(0);
+        let stale = |seconds: Option<u64>| if revalidate { 0 } else { seconds.unwrap_or(0) };
         Self {
             max_age: own.saturating_sub(age),
             shared_max_age: shared.unwrap_or(own).saturating_sub(age),
+            while_revalidate: stale(while_revalidate),
+            if_error: stale(if_error),
             private,
         }
         .normal()
@@ -71,6 +105,8 @@ impl CachePolicy {
         Self {
             max_age: self.max_age.min(other.max_age),
             shared_max_age: self.shared_max_age.min(other.shared_max_age),
+            while_revalidate: self.while_revalidate.min(other.while_revalidate),
+            if_error: self.if_error.min(other.if_error),
             private: self.private || other.private,
         }
         .normal()
@@ -81,8 +117,29 @@ impl CachePolicy {
         self.max_age > 0 || self.shared_max_age > 0
     }
 
-    /// One form for each meaning: what nobody may keep is not private either, and what is private has no time
-    /// for shared caches.
+    /// The same for the client alone.
+    #[must_use]
+    pub fn kept_private(self) -> Self {
+        Self { private: true, ..self }.normal()
+    }
+
+    /// Seconds for which a cache that serves everyone may keep it.
+    pub fn shared_seconds(&self) -> u64 {
+        self.shared_max_age
+    }
+
+    /// Seconds after its life in which it may be served while it is fetched anew.
+    pub fn stale_while_revalidate(&self) -> u64 {
+        self.while_revalidate
+    }
+
+    /// Seconds after its life in which it may be served where it can't be fetched.
+    pub fn stale_if_error(&self) -> u64 {
+        self.if_error
+    }
+
+    /// One form for each meaning: what nobody may keep is not private either, what is private has no time for shared
+    /// caches, and what is kept by nobody is never stale.
     fn normal(self) -> Self {
         let shared_max_age = if self.private { 0 } else { self.shared_max_age };
         if self.max_age == 0 && shared_max_age == 0 {
@@ -102,12 +159,20 @@ impl fmt::Display for CachePolicy {
         }
         write!(f, "max-age={}", self.max_age.min(LONGEST))?;
         if self.private {
-            return f.write_str(", private");
+            f.write_str(", private")?;
+        } else {
+            if self.shared_max_age != self.max_age {
+                write!(f, ", s-maxage={}", self.shared_max_age.min(LONGEST))?;
+            }
+            f.write_str(", public")?;
         }
-        if self.shared_max_age != self.max_age {
-            write!(f, ", s-maxage={}", self.shared_max_age.min(LONGEST))?;
+        if self.while_revalidate > 0 {
+            write!(f, ", stale-while-revalidate={}", self.while_revalidate.min(LONGEST))?;
         }
-        f.write_str(", public")
+        if self.if_error > 0 {
+            write!(f, ", stale-if-error={}", self.if_error.min(LONGEST))?;
+        }
+        Ok(())
     }
 }
 
@@ -137,12 +202,29 @@ mod tests {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
         headers.insert(header::AGE, HeaderValue::from_static("20"));
         assert_eq!(CachePolicy::from_headers(&headers), CachePolicy::new(40, false));
+        headers.insert(header::AGE, HeaderValue::from_static("60"));
+        assert_eq!(CachePolicy::from_headers(&headers), CachePolicy::NO_STORE);
+        headers.remove(header::AGE);
+        headers.insert(header::VARY, HeaderValue::from_static("accept, *"));
+        assert_eq!(CachePolicy::from_headers(&headers), CachePolicy::NO_STORE);
+    }
+
+    #[test]
+    fn stale_answers_are_served_as_long_as_all_parts_allow() {
+        let long = parsed("max-age=60, stale-while-revalidate=600, stale-if-error=3600");
+        assert_eq!(long, CachePolicy::new(60, false).stale(600, 3600));
+        let short = parsed("max-age=90, stale-while-revalidate=30");
+        assert_eq!(long.merge(short).to_string(), "max-age=60, public, stale-while-revalidate=30");
+        assert_eq!(parsed("max-age=60, must-revalidate, stale-if-error=60"), CachePolicy::new(60, false));
+        assert_eq!(parsed("stale-while-revalidate=60"), CachePolicy::NO_STORE);
     }
 
     fn any_policy() -> impl Strategy<Value = CachePolicy> {
-        (0_u64..5, 0_u64..5, any::<bool>()).prop_map(|(max_age, shared_max_age, private)| {
-            CachePolicy { max_age, shared_max_age, private }.normal()
-        })
+        (0_u64..5, 0_u64..5, 0_u64..5, 0_u64..5, any::<bool>()).prop_map(
+            |(max_age, shared_max_age, while_revalidate, if_error, private)| {
+                CachePolicy { max_age, shared_max_age, while_revalidate, if_error, private }.normal()
+            },
+        )
     }
 
     proptest! {
@@ -156,6 +238,8 @@ mod tests {
             let merged = a.merge(b);
             for part in [a, b] {
                 prop_assert!(merged.max_age <= part.max_age && merged.shared_max_age <= part.shared_max_age);
+                prop_assert!(merged.while_revalidate <= part.while_revalidate);
+                prop_assert!(merged.if_error <= part.if_error);
                 prop_assert!(!merged.is_cacheable() || merged.private || !part.private);
             }
         }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::auth::Auth;
+use crate::persisted::PersistedQueries;
+use crate::transport::Resilience;
+
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,11 +23,25 @@ pub struct Config {
     pub operation_cache: usize,
     /// How many plans are kept; operations that differ only in form share one.
     pub plan_cache: usize,
+    /// Which queries clients may send by their hash.
+    pub persisted_queries: PersistedQueries,
+    /// What the gateway keeps of answers itself.
+    pub cache: CacheSizes,
     /// Request headers handed on to subgraphs, besides `traceparent`, `tracestate` and the client's name
     /// and version, which always are.
     pub forwarded_headers: Vec<HeaderName>,
     /// Labels of progressive `@override` that hold; a label `percent(x)` holds for that share of requests.
     pub override_labels: Vec<String>,
+    /// How tokens are checked; none takes nobody for known.
+    pub auth: Option<Auth>,
+    /// How subgraphs are asked: retries, hedging, and when they are left alone.
+    pub resilience: Resilience,
+    /// Whether answers are compressed (br, zstd, gzip) as their clients take it.
+    pub compress: bool,
+    /// Whether requests are refused that another site may have had a browser send; Apollo's clients pass.
+    pub csrf_guard: bool,
+    /// The header that carries an answer's cache tags.
+    pub tag_header: HeaderName,
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
     /// Whether equal queries to a subgraph that are under way at once are sent once.
@@ -32,12 +50,23 @@ pub struct Config {
     pub graphiql: Option<Graphiql>,
 }
 
+/// How many bytes the gateway's own caches may take; none keeps nothing.
+///
+/// They are for one process that lives long: a purge reaches the process that it is sent to, and no other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheSizes {
+    /// Whole answers that everyone may have.
+    pub answers: Option<u64>,
+    /// Subgraphs' answers that everyone may have.
+    pub subgraphs: Option<u64>,
+}
+
 /// What a request may cost. A request past a limit is refused with a code that names the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request's body.
     pub body_bytes: usize,
-    /// Bytes of a GET request's path and query.
+    /// Bytes of a GET request's URL, its scheme and host too: 8,192 is what CloudFront takes.
     pub url_bytes: usize,
     /// Lexical tokens of a document.
     pub tokens: usize,
@@ -51,6 +80,10 @@ pub struct Limits {
     pub directives: usize,
     /// Fields of the operation, fragments expanded.
     pub fields: usize,
+    /// What the operation may cost: its objects, those of a list as often as the list may be long.
+    pub cost: u64,
+    /// How long a list is taken to be whose field does not say so.
+    pub list_size: u64,
     /// Errors listed in one answer; the rest are counted.
     pub errors: usize,
 }
@@ -73,8 +106,15 @@ impl Default for Config {
             planning_timeout: Duration::from_secs(2),
             operation_cache: 1_000,
             plan_cache: 1_000,
+            persisted_queries: PersistedQueries::default(),
+            cache: CacheSizes::default(),
             forwarded_headers: vec![http::header::AUTHORIZATION],
             override_labels: Vec::new(),
+            auth: None,
+            resilience: Resilience::default(),
+            compress: true,
+            csrf_guard: false,
+            tag_header: HeaderName::from_static(freshness::CACHE_TAG),
             introspection: true,
             share_in_flight: true,
             graphiql: Some(Graphiql::default()),
@@ -93,6 +133,8 @@ impl Default for Limits {
             root_fields: 50,
             directives: 100,
             fields: 5_000,
+            cost: 100_000,
+            list_size: 10,
             errors: 100,
         }
     }

@@ -7,6 +7,7 @@ use graphql_tools::parser::query::Value;
 use graphql_tools::parser::schema::{Definition, TypeDefinition};
 use quick_cache::{Equivalent, sync::Cache};
 
+use crate::auth::{Denied, Rules};
 use crate::config::Config;
 use crate::error::{GraphQlError, codes};
 use crate::operation::{self, Conditions, Operation, OperationKind, Validator};
@@ -18,6 +19,9 @@ use crate::supergraph::Supergraph;
 
 /// How many combinations of `@skip` and `@include` are kept for one operation.
 const VARIANTS: usize = 32;
+
+/// How many operations are prepared for a new supergraph before it is served.
+const WARMED: usize = 500;
 
 /// How many bytes of text an operation may have to be kept: what is longer is no operation that a program sends
 /// again and again, and would crowd out those that are.
@@ -33,6 +37,8 @@ pub(crate) struct Engine {
     /// Abstract types of which the gateway asks each object's type: all but those that some subgraph has as
     /// an `@interfaceObject`, which would have to ask another subgraph for it.
     type_names_wanted: HashSet<String>,
+    /// What the schema asks of who wants to see its fields.
+    pub(crate) rules: Rules,
     operations: Cache<Asked, Arc<Known>>,
     /// Plans by the operation's normalised text, and the labels of `@override` that hold.
     plans: Cache<Arc<str>, Arc<Plan>>,
@@ -57,8 +63,11 @@ impl Equivalent<Asked> for AskedFor<'_> {
 /// A valid operation, with what was prepared for it so far.
 pub(crate) struct Known {
     pub(crate) operation: Operation,
-    prepared: Mutex<Vec<(Conditions, Arc<Prepared>)>>,
+    prepared: Mutex<Vec<(Variant, Arc<Prepared>)>>,
 }
+
+/// What one operation is prepared for: the values of its conditions, and the fields that are not to be seen.
+type Variant = (Conditions, Denied);
 
 /// An operation with its conditions decided: what to fetch, and what the answer looks like.
 #[derive(Debug)]
@@ -81,9 +90,11 @@ impl Engine {
             .collect();
         let addresses =
             supergraph.graphs().iter().map(|graph| (graph.name.clone(), graph.url.clone())).collect();
+        let rules = Rules::of(supergraph.document());
         Ok(Self {
             supergraph,
             schema,
+            rules,
             planner,
             validator,
             addresses,
@@ -128,21 +139,36 @@ impl Engine {
         .await
     }
 
+    /// Prepares what another engine had prepared; tells how many operations that were.
+    pub(crate) async fn warm(self: &Arc<Self>, before: &Self, config: &Arc<Config>) -> usize {
+        let hot: Vec<(Asked, Arc<Known>)> = before.operations.iter().take(WARMED).collect();
+        let mut warmed = 0;
+        for ((text, name), known) in hot {
+            let Ok(operation) = self.operation(&text, name.as_deref(), config).await else { continue };
+            let mut prepared = true;
+            for variant in known.variants() {
+                prepared &= self.prepare(&operation, variant, config).await.is_ok();
+            }
+            warmed += usize::from(prepared);
+        }
+        warmed
+    }
+
     /// The plan and the shape of an operation under some conditions: known already, or worked out now.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         known: &Arc<Known>,
-        mut conditions: Conditions,
+        mut variant: Variant,
         config: &Arc<Config>,
     ) -> Result<Arc<Prepared>, Vec<GraphQlError>> {
-        self.planner.rollout.decide(&mut conditions);
-        if let Some(prepared) = known.get(&conditions) {
+        self.planner.rollout.decide(&mut variant.0);
+        if let Some(prepared) = known.get(&variant) {
             return Ok(prepared);
         }
         let (engine, known, config) = (Arc::clone(self), Arc::clone(known), Arc::clone(config));
         blocking(move || {
-            let prepared = Arc::new(engine.prepare_now(&known.operation, &conditions, &config)?);
-            known.keep(conditions, Arc::clone(&prepared));
+            let prepared = Arc::new(engine.prepare_now(&known.operation, &variant, &config)?);
+            known.keep(variant, Arc::clone(&prepared));
             Ok(prepared)
         })
         .await
@@ -151,7 +177,7 @@ impl Engine {
     fn prepare_now(
         &self,
         operation: &Operation,
-        conditions: &Conditions,
+        (conditions, denied): &Variant,
         config: &Config,
     ) -> Result<Prepared, Vec<GraphQlError>> {
         let root = match operation.kind {
@@ -160,7 +186,7 @@ impl Engine {
         };
         let shape = shape::shape(operation, conditions, &self.schema, root);
         let wants = |name: &str| self.type_names_wanted.contains(name);
-        let plan = match operation.for_planning(conditions, &self.schema, &wants) {
+        let plan = match operation.for_planning(conditions, &self.schema, &wants, denied) {
             None => Arc::new(Plan { root: None }),
             Some(document) => {
                 let normalised =
@@ -177,17 +203,22 @@ impl Engine {
 }
 
 impl Known {
-    fn get(&self, conditions: &Conditions) -> Option<Arc<Prepared>> {
+    fn variants(&self) -> Vec<Variant> {
         let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        prepared.iter().find(|(known, _)| known == conditions).map(|(_, prepared)| Arc::clone(prepared))
+        prepared.iter().map(|(variant, _)| variant.clone()).collect()
     }
 
-    fn keep(&self, conditions: Conditions, value: Arc<Prepared>) {
+    fn get(&self, variant: &Variant) -> Option<Arc<Prepared>> {
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.iter().find(|(known, _)| known == variant).map(|(_, prepared)| Arc::clone(prepared))
+    }
+
+    fn keep(&self, variant: Variant, value: Arc<Prepared>) {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if prepared.len() >= VARIANTS {
             prepared.remove(0);
         }
-        prepared.push((conditions, value));
+        prepared.push((variant, value));
     }
 }
 
@@ -262,18 +293,21 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
 
         let skipping = Conditions(HashMap::from([("x".to_owned(), true)]));
-        let prepared = engine.prepare(&first, skipping.clone(), &config).await.unwrap();
-        let again = engine.prepare(&first, skipping, &config).await.unwrap();
+        let prepared = engine.prepare(&first, (skipping.clone(), Denied::new()), &config).await.unwrap();
+        let again = engine.prepare(&first, (skipping, Denied::new()), &config).await.unwrap();
         assert!(Arc::ptr_eq(&prepared, &again));
         let all = Conditions(HashMap::from([("x".to_owned(), false)]));
-        assert_eq!(engine.prepare(&first, all, &config).await.unwrap().shape.fields.len(), 2);
+        assert_eq!(
+            engine.prepare(&first, (all, Denied::new()), &config).await.unwrap().shape.fields.len(),
+            2
+        );
 
         // Two operations that mean the same share a plan.
         let plan = |text: &'static str| {
             let (engine, config) = (Arc::clone(&engine), Arc::clone(&config));
             async move {
                 let known = engine.operation(text, None, &config).await.unwrap();
-                Arc::clone(&engine.prepare(&known, Conditions::default(), &config).await.unwrap().plan)
+                Arc::clone(&engine.prepare(&known, Variant::default(), &config).await.unwrap().plan)
             }
         };
         let (one, other) = (plan("{ one }").await, plan("query Named { ... { one } }").await);
@@ -285,7 +319,7 @@ mod tests {
         let config = Arc::new(Config { planning_timeout: Duration::ZERO, ..Config::default() });
         let engine = engine(&config);
         let known = engine.operation("{ one }", None, &config).await.unwrap();
-        let errors = engine.prepare(&known, Conditions::default(), &config).await.unwrap_err();
+        let errors = engine.prepare(&known, Variant::default(), &config).await.unwrap_err();
         assert_eq!(errors[0].code(), codes::PLANNING_TIMEOUT);
     }
 }

@@ -82,6 +82,24 @@ pub mod codes {
     pub const URL_TOO_LONG: &str = "REQUEST_URL_TOO_LONG";
     /// The body is an array of requests.
     pub const BATCHING_NOT_SUPPORTED: &str = "BATCHING_NOT_SUPPORTED";
+    /// No document is kept under the hash: send text and hash together.
+    pub const PERSISTED_QUERY_NOT_FOUND: &str = "PERSISTED_QUERY_NOT_FOUND";
+    /// Documents are not kept here: send the text.
+    pub const PERSISTED_QUERY_NOT_SUPPORTED: &str = "PERSISTED_QUERY_NOT_SUPPORTED";
+    /// The hash is not that of the document.
+    pub const PERSISTED_QUERY_HASH_MISMATCH: &str = "PERSISTED_QUERY_HASH_MISMATCH";
+    /// Only documents of a list are run here, and this is none of them.
+    pub const DOCUMENT_NOT_TRUSTED: &str = "DOCUMENT_NOT_TRUSTED";
+    /// The request's token does not hold.
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    /// Tokens can't be checked for now.
+    pub const AUTH_UNAVAILABLE: &str = "AUTH_UNAVAILABLE";
+    /// The one who asks may not see this field.
+    pub const UNAUTHORIZED_FIELD_OR_TYPE: &str = "UNAUTHORIZED_FIELD_OR_TYPE";
+    /// The operation may cost too much.
+    pub const COST_LIMIT: &str = "COST_LIMIT_EXCEEDED";
+    /// A browser may have been made to send it.
+    pub const CSRF_GUARD: &str = "CSRF_GUARD";
     /// The document does not parse.
     pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
     /// The document does not fit the schema.
@@ -124,6 +142,16 @@ pub mod codes {
     pub const INVALID_VALUE: &str = "RESPONSE_VALUE_INVALID";
     /// No subgraph gave a value for a field that is never null.
     pub const NULL_VALUE: &str = "NON_NULL_FIELD_IS_NULL";
+    /// The answer is larger than may be sent.
+    pub const RESPONSE_TOO_LARGE: &str = "RESPONSE_TOO_LARGE";
     /// The gateway failed.
     pub const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
+
+    /// Whether a code says that a subgraph could not answer, which may pass.
+    pub(crate) fn is_outage(code: &str) -> bool {
+        matches!(
+            code,
+            SUBGRAPH_UNREACHABLE | SUBGRAPH_TIMEOUT | SUBGRAPH_HTTP_ERROR | SUBGRAPH_MALFORMED_RESPONSE
+        )
+    }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use crate::alias;
 use crate::cache_control::CachePolicy;
+use crate::carried::Carried;
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
 use crate::schema::Schema;
@@ -43,13 +44,20 @@ pub(crate) struct Outcome {
     pub(crate) root: ObjectId,
     pub(crate) errors: Vec<GraphQlError>,
     pub(crate) cache: CachePolicy,
+    pub(crate) carried: Carried,
 }
 
 /// Runs a plan to its end: failures become errors of the outcome.
 pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Outcome {
     let mut store = Store::default();
     let root = store.push_object([]);
-    let outcome = Mutex::new(Outcome { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED });
+    let outcome = Mutex::new(Outcome {
+        store,
+        root,
+        errors: Vec::new(),
+        cache: CachePolicy::UNLIMITED,
+        carried: Carried::default(),
+    });
     if let Some(step) = &plan.root {
         execution.step(step, &outcome).await;
     }
@@ -211,7 +219,7 @@ fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
         TransportError::TooLarge { .. } => {
             (codes::SUBGRAPH_MALFORMED_RESPONSE, format!("{subgraph} answered with more than can be taken"))
         }
-        TransportError::UnknownSubgraph(_) | TransportError::Unreachable(_) => {
+        TransportError::UnknownSubgraph(_) | TransportError::Unreachable(_) | TransportError::Resting(_) => {
             (codes::SUBGRAPH_UNREACHABLE, format!("{subgraph} can't be reached"))
         }
     };

@@ -4,39 +4,53 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response};
+use freshness::{CONSISTENCY_TOKEN, Tag};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::auth::{Authenticator, Denied, Policies, PoliciesClaim};
+use crate::cache::{Found, Question, TaggedCache};
 use crate::cache_control::CachePolicy;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::cost::cost;
+use crate::engine::{Engine, Known};
 use crate::error::{GraphQlError, codes};
 use crate::execute::{Execution, Outcome, execute};
 use crate::introspection::Introspection;
-use crate::operation::OperationKind;
+use crate::operation::{Conditions, OperationKind};
 use crate::planner::PlanError;
 use crate::project::project;
 use crate::request::Request;
 use crate::supergraph::Supergraph;
-use crate::transport::{InFlight, Transport};
+use crate::transport::{CachingTransport, InFlight, ResilientTransport, SubgraphResponse, Transport};
 use crate::variables::Variables;
 
 /// Headers that are handed on to subgraphs whatever the configuration says.
-const ALWAYS_FORWARDED: [HeaderName; 6] = [
+const ALWAYS_FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("apollographql-client-name"),
     HeaderName::from_static("apollographql-client-version"),
     HeaderName::from_static("graphql-client-name"),
     HeaderName::from_static("graphql-client-version"),
+    HeaderName::from_static(CONSISTENCY_TOKEN),
 ];
 
-/// Answers GraphQL requests from a supergraph's subgraphs.
+/// Answers GraphQL requests from a supergraph's subgraphs. Cheap to clone: clones share everything.
+#[derive(Clone)]
 pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     engine: ArcSwap<Engine>,
     transport: Arc<dyn Transport>,
     in_flight: InFlight,
+    auth: Option<Authenticator>,
+    answers: Option<Arc<TaggedCache<Answer>>>,
+    subgraphs: Option<Arc<TaggedCache<SubgraphResponse>>>,
     config: Arc<Config>,
 }
 
@@ -49,7 +63,7 @@ pub enum GatewayError {
 }
 
 /// The answer to a request, before it is put into HTTP.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The JSON text.
     pub body: Bytes,
@@ -59,6 +73,12 @@ pub struct Answer {
     pub cache: CachePolicy,
     /// Codes of the errors, in order.
     pub codes: Vec<String>,
+    /// The tags of what it shows, for caches that serve everyone.
+    pub tags: Option<String>,
+    /// What a mutation wrote, for queries that are to see it.
+    pub token: Option<String>,
+    /// How many seconds ago it was made, where it was kept.
+    pub age: Option<u64>,
 }
 
 /// How a request came: mutations are not run for a GET.
@@ -78,30 +98,63 @@ impl Gateway {
         config: Config,
     ) -> Result<Self, GatewayError> {
         let engine = Engine::new(supergraph, &config).map_err(|error| refused(&error))?;
-        Ok(Self {
+        let transport: Arc<dyn Transport> =
+            Arc::new(ResilientTransport::new(transport, config.resilience.clone()));
+        let subgraphs = config.cache.subgraphs.map(|bytes| Arc::new(TaggedCache::new(bytes)));
+        let transport = match &subgraphs {
+            None => transport,
+            Some(cache) => Arc::new(CachingTransport::new(transport, Arc::clone(cache))),
+        };
+        let shared = Shared {
             engine: ArcSwap::from_pointee(engine),
             transport,
             in_flight: InFlight::default(),
+            auth: config.auth.clone().map(Authenticator::new),
+            answers: config.cache.answers.map(|bytes| Arc::new(TaggedCache::new(bytes))),
+            subgraphs,
             config: Arc::new(config),
-        })
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Takes another supergraph into service. Requests under way finish on the one they began with; if the new
     /// one can't be served, the old one stays.
     pub fn reload(&self, supergraph: Supergraph) -> Result<(), GatewayError> {
-        let engine = Engine::new(supergraph, &self.config).map_err(|error| refused(&error))?;
-        self.engine.store(Arc::new(engine));
+        let engine = Engine::new(supergraph, &self.shared.config).map_err(|error| refused(&error))?;
+        self.shared.engine.store(Arc::new(engine));
         Ok(())
+    }
+
+    /// The same once the operations that are asked most are planned against the new one, so that the swap costs no
+    /// request. Tells how many those were; what the new one can't answer any more is not among them.
+    pub async fn reload_warm(&self, supergraph: Supergraph) -> Result<usize, GatewayError> {
+        let config = Arc::clone(&self.shared.config);
+        let built = tokio::task::spawn_blocking(move || Engine::new(supergraph, &config)).await;
+        let engine = built.map_err(|error| GatewayError::Planner(error.to_string()))?;
+        let engine = Arc::new(engine.map_err(|error| refused(&error))?);
+        let warmed = engine.warm(&self.shared.engine.load_full(), &self.shared.config).await;
+        self.shared.engine.store(engine);
+        Ok(warmed)
     }
 
     /// The supergraph in service.
     pub fn supergraph(&self) -> Supergraph {
-        self.engine.load().supergraph.clone()
+        self.shared.engine.load().supergraph.clone()
     }
 
     /// The settings.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.shared.config
+    }
+
+    /// Drops what the gateway's own caches keep under these tags. Answers that are on their way are not kept either.
+    pub fn purge<'a>(&self, tags: impl IntoIterator<Item = &'a Tag> + Clone) {
+        if let Some(answers) = &self.shared.answers {
+            answers.purge(tags.clone());
+        }
+        if let Some(subgraphs) = &self.shared.subgraphs {
+            subgraphs.purge(tags);
+        }
     }
 
     /// Answers an HTTP request: GraphQL by POST or GET, and GraphiQL for browsers.
@@ -119,65 +172,227 @@ impl Gateway {
             errors = tracing::field::Empty,
             response.bytes = tracing::field::Empty,
         );
-        let answer = self.answer_in(request, method, headers, &span).instrument(span.clone()).await;
+        let answer = self.shared.answer(request, method, headers, &span).instrument(span.clone()).await;
+        let answer = answer.unwrap_or_else(|errors| Answer::refusal(&errors));
         span.record("errors", answer.codes.len());
         span.record("response.bytes", answer.body.len());
         answer
     }
+}
 
-    async fn answer_in(
-        &self,
-        request: Request,
+/// An operation that may be run: valid, with values for its variables.
+struct Asked {
+    engine: Arc<Engine>,
+    known: Arc<Known>,
+    variables: Variables,
+    rights: Rights,
+    /// The headers that subgraphs get to see.
+    forwarded: HeaderMap,
+    deadline: Instant,
+}
+
+/// What the one who asks may see of an operation.
+#[derive(Default)]
+struct Rights {
+    /// Whether the operation selects anything that not everyone may see.
+    guarded: bool,
+    denied: Denied,
+    errors: Vec<GraphQlError>,
+}
+
+impl Shared {
+    async fn answer(
+        self: &Arc<Self>,
+        mut request: Request,
         method: Method,
         headers: &HeaderMap,
         span: &tracing::Span,
-    ) -> Answer {
+    ) -> Result<Answer, Vec<GraphQlError>> {
         let deadline = Instant::now() + self.config.request_timeout;
         let engine = self.engine.load_full();
+        let persisted = &self.config.persisted_queries;
+        let registration = persisted.resolve(&mut request).await.map_err(|error| vec![error])?;
         let name = request.operation_name.as_deref();
-        let known = match engine.operation(&request.query, name, &self.config).await {
-            Ok(known) => known,
-            Err(errors) => return Answer::refusal(&errors),
-        };
+        let known = engine.operation(&request.query, name, &self.config).await?;
+        if let Some(registration) = registration {
+            persisted.register(&registration, &request.query).await;
+        }
         let operation = &known.operation;
         span.record("operation.kind", operation.kind.as_str());
         if let Some(name) = &operation.name {
             span.record("operation.name", name.as_str());
         }
         if let Some(error) = self.not_served(operation.kind, operation.introspects, method) {
-            return Answer::refusal(&[error]);
+            return Err(vec![error]);
         }
-        let variables = match Variables::coerce(operation, &request.variables, &engine.schema) {
-            Ok(variables) => variables,
-            Err(errors) => return Answer::refusal(&errors),
+        let variables = Variables::coerce(operation, &request.variables, &engine.schema)?;
+        let conditions = variables.conditions(operation);
+        self.within_cost(&engine, &known, &conditions, &variables).map_err(|error| vec![error])?;
+        let rights = self.rights(&engine, &known, &conditions, headers).await.map_err(|error| vec![error])?;
+        let forwarded = self.forwarded(headers, &request);
+        let question = self.question(&engine, &known, &request, &forwarded).filter(|_| !rights.guarded);
+        let asked = Asked { engine, known, variables, rights, forwarded, deadline };
+        match question {
+            None => self.execute(&asked).await,
+            Some((cache, question)) => self.cached(asked, cache, question).await,
+        }
+    }
+
+    fn within_cost(
+        &self,
+        engine: &Engine,
+        known: &Known,
+        conditions: &Conditions,
+        variables: &Variables,
+    ) -> Result<(), GraphQlError> {
+        let limits = &self.config.limits;
+        let cost = cost(&known.operation, conditions, variables, &engine.schema, limits.list_size);
+        if cost <= limits.cost {
+            return Ok(());
+        }
+        let message =
+            format!("the operation may cost {cost}, and {} is the most: ask for shorter lists", limits.cost);
+        Err(GraphQlError::new(codes::COST_LIMIT, message).with("cost", cost).with("limit", limits.cost))
+    }
+
+    /// What the one who asks may see.
+    async fn rights(
+        &self,
+        engine: &Engine,
+        known: &Known,
+        conditions: &Conditions,
+        headers: &HeaderMap,
+    ) -> Result<Rights, GraphQlError> {
+        let claims = match &self.auth {
+            Some(auth) => auth.claims(headers).await?,
+            None => None,
         };
-        let prepared = match engine.prepare(&known, variables.conditions(operation), &self.config).await {
-            Ok(prepared) => prepared,
-            Err(errors) => return Answer::refusal(&errors),
+        if engine.rules.is_empty() {
+            return Ok(Rights::default());
+        }
+        let policies: &dyn Policies = self.auth.as_ref().map_or(&PoliciesClaim, Authenticator::policies);
+        let operation = &known.operation;
+        let checked = engine.rules.check(operation, conditions, &engine.schema, claims.as_ref(), policies);
+        let (guarded, denied, errors) = checked;
+        Ok(Rights { guarded, denied, errors })
+    }
+
+    /// The cache and the key under which an answer may be kept; none where it is not to be looked up.
+    fn question(
+        &self,
+        engine: &Engine,
+        known: &Known,
+        request: &Request,
+        forwarded: &HeaderMap,
+    ) -> Option<(Arc<TaggedCache<Answer>>, Question)> {
+        let cache = self.answers.as_ref()?;
+        // Who brings a token wants what is newer than anything that is kept.
+        if known.operation.kind != OperationKind::Query || forwarded.contains_key(CONSISTENCY_TOKEN) {
+            return None;
+        }
+        let variables = Value::from(request.variables.clone()).to_string();
+        let name = request.operation_name.as_deref().unwrap_or_default();
+        let texts = [engine.supergraph.hash(), &request.query, name, &variables].map(str::as_bytes);
+        let headers = self.config.forwarded_headers.iter().flat_map(|name| {
+            let values = forwarded.get_all(name).iter().map(HeaderValue::as_bytes);
+            std::iter::once(name.as_str().as_bytes()).chain(values)
+        });
+        Some((Arc::clone(cache), Question::of(texts.into_iter().chain(headers))))
+    }
+
+    /// The answer as it is kept, or a new one, which is kept if it may be.
+    async fn cached(
+        self: &Arc<Self>,
+        asked: Asked,
+        cache: Arc<TaggedCache<Answer>>,
+        question: Question,
+    ) -> Result<Answer, Vec<GraphQlError>> {
+        let aged = |answer: Answer, age| Answer { age: Some(age), ..answer };
+        let fallback = match cache.find(&question) {
+            Found::Fresh(answer, age) => return Ok(aged(answer, age)),
+            Found::Stale { value, age, while_revalidate: true, .. } => {
+                if let Some(refreshing) = cache.refresh(question) {
+                    let (shared, cache) = (Arc::clone(self), Arc::clone(&cache));
+                    let anew = async move {
+                        if let Err(errors) = shared.anew(&asked, &cache, question).await {
+                            tracing::warn!(errors = errors.len(), "a stale answer could not be made anew");
+                        }
+                        drop(refreshing);
+                    };
+                    tokio::spawn(anew.in_current_span());
+                }
+                return Ok(aged(value, age));
+            }
+            Found::Stale { value, age, if_error: true, .. } => Some((value, age)),
+            Found::Stale { .. } | Found::Nothing => None,
         };
-        let forwarded = self.forwarded(headers);
+        let answer = self.anew(&asked, &cache, question).await?;
+        match fallback {
+            Some((stale, age)) if answer.codes.iter().any(|code| codes::is_outage(code)) => {
+                Ok(aged(stale, age))
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn anew(
+        &self,
+        asked: &Asked,
+        cache: &TaggedCache<Answer>,
+        question: Question,
+    ) -> Result<Answer, Vec<GraphQlError>> {
+        let began = cache.begin();
+        let answer = self.execute(asked).await?;
+        let mut tags = freshness::Tags::default();
+        tags.read(answer.tags.as_deref().unwrap_or_default());
+        cache.keep(question, answer.clone(), answer.body.len(), answer.cache, tags, began);
+        Ok(answer)
+    }
+
+    async fn execute(&self, asked: &Asked) -> Result<Answer, Vec<GraphQlError>> {
+        let Asked { engine, known, variables, rights, forwarded, deadline } = asked;
+        let operation = &known.operation;
+        let variant = (variables.conditions(operation), rights.denied.clone());
+        let prepared = engine.prepare(known, variant, &self.config).await?;
         let execution = Execution {
             transport: &self.transport,
             in_flight: self.config.share_in_flight.then_some(&self.in_flight),
             schema: &engine.schema,
             address: &|subgraph| engine.address(subgraph),
-            headers: &forwarded,
-            variables: &variables,
-            deadline,
+            headers: forwarded,
+            variables,
+            deadline: *deadline,
             subgraph_timeout: self.config.subgraph_timeout,
         };
-        let Outcome { store, root, mut errors, cache } = execute(&execution, &prepared.plan).await;
-        let introspection = Introspection { schema: &engine.schema, variables: &variables };
+        let Outcome { store, root, errors: failures, cache, carried } =
+            execute(&execution, &prepared.plan).await;
+        let mut errors = rights.errors.clone();
+        errors.extend(failures);
+        let introspection = Introspection { schema: &engine.schema, variables };
         let mut body = b"{\"data\":".to_vec();
         let completed = project(&prepared.shape, &store, root, &introspection, &errors, &mut body);
         errors.extend(completed);
         let is_query = operation.kind == OperationKind::Query;
         let touched = prepared.plan.root.is_some();
-        let cache = if is_query && touched && errors.is_empty() { cache } else { CachePolicy::NO_STORE };
-        write_errors(&errors, self.config.limits.errors, &mut body);
+        // What was waited for is for the one who waited.
+        let waited = forwarded.contains_key(CONSISTENCY_TOKEN);
+        let cache =
+            if is_query && touched && errors.is_empty() && !waited { cache } else { CachePolicy::NO_STORE };
+        let tagged = carried.tags.folded();
+        // What can't be purged by a few tags is not for caches that are purged, and what not everyone may see is for
+        // nobody else.
+        let cache = if tagged.is_none() || rights.guarded { cache.kept_private() } else { cache };
+        let tags = tagged.filter(|_| cache.shared_seconds() > 0).and_then(|tags| tags.header());
+        let mut extensions = Map::new();
+        if !carried.behind.is_empty() {
+            extensions.insert("consistency".to_owned(), json!({ "behind": carried.behind }));
+        }
+        write_errors(&errors, self.config.limits.errors, &mut extensions, &mut body);
+        write_extensions(&extensions, &mut body);
         body.push(b'}');
         let codes = errors.iter().map(|error| error.code().to_owned()).collect();
-        Answer { body: Bytes::from(body), executed: true, cache, codes }
+        let token = carried.token();
+        Ok(Answer { body: Bytes::from(body), executed: true, cache, codes, tags, token, age: None })
     }
 
     fn not_served(&self, kind: OperationKind, introspects: bool, method: Method) -> Option<GraphQlError> {
@@ -197,12 +412,17 @@ impl Gateway {
         }
     }
 
-    fn forwarded(&self, headers: &HeaderMap) -> HeaderMap {
+    fn forwarded(&self, headers: &HeaderMap, request: &Request) -> HeaderMap {
         let mut forwarded = HeaderMap::new();
         for name in ALWAYS_FORWARDED.iter().chain(&self.config.forwarded_headers) {
             for value in headers.get_all(name) {
                 forwarded.append(name.clone(), value.clone());
             }
+        }
+        // A client that can't set headers brings its token back as an extension.
+        let token = request.extensions.get("consistencyToken").and_then(Value::as_str);
+        if let Some(Ok(token)) = token.map(HeaderValue::from_str) {
+            forwarded.append(CONSISTENCY_TOKEN, token);
         }
         forwarded
     }
@@ -215,11 +435,24 @@ impl Answer {
         serde_json::to_writer(&mut body, errors).expect("errors are always JSON");
         body.push(b'}');
         let codes = errors.iter().map(|error| error.code().to_owned()).collect();
-        Self { body: Bytes::from(body), executed: false, cache: CachePolicy::NO_STORE, codes }
+        Self {
+            body: Bytes::from(body),
+            executed: false,
+            cache: CachePolicy::NO_STORE,
+            codes,
+            tags: None,
+            token: None,
+            age: None,
+        }
     }
 }
 
-fn write_errors(errors: &[GraphQlError], limit: usize, out: &mut Vec<u8>) {
+fn write_errors(
+    errors: &[GraphQlError],
+    limit: usize,
+    extensions: &mut Map<String, Value>,
+    out: &mut Vec<u8>,
+) {
     if errors.is_empty() {
         return;
     }
@@ -228,7 +461,14 @@ fn write_errors(errors: &[GraphQlError], limit: usize, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, shown).expect("errors are always JSON");
     let omitted = errors.len() - shown.len();
     if omitted > 0 {
-        out.extend_from_slice(format!(",\"extensions\":{{\"errorsOmitted\":{omitted}}}").as_bytes());
+        extensions.insert("errorsOmitted".to_owned(), Value::from(omitted));
+    }
+}
+
+fn write_extensions(extensions: &Map<String, Value>, out: &mut Vec<u8>) {
+    if !extensions.is_empty() {
+        out.extend_from_slice(b",\"extensions\":");
+        serde_json::to_writer(&mut *out, extensions).expect("extensions are always JSON");
     }
 }
 

@@ -1,13 +1,18 @@
 //! GraphQL over HTTP, after the specification of that name, free of any server framework.
 
+mod coding;
+mod csrf;
 mod graphiql;
 mod media;
 mod server;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method as HttpMethod, Request as HttpRequest, Response, StatusCode, header,
+    HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request as HttpRequest, Response, StatusCode,
+    header,
 };
+
+use freshness::CONSISTENCY_TOKEN;
 
 use crate::error::{GraphQlError, codes};
 use crate::gateway::{Answer, Gateway, Method};
@@ -17,10 +22,18 @@ use media::{Media, Wanted};
 
 pub use server::{router, serve};
 
+/// The header that tells a client which method to use for an operation from now on: `POST`, where its URL would be
+/// too long.
+pub const USE_METHOD: &str = "graphql-use-method";
+
 /// Answers one HTTP request.
 pub(crate) async fn handle(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Bytes> {
     let is_head = *request.method() == HttpMethod::HEAD;
+    let headers = request.headers().clone();
     let mut response = respond(gateway, request).await;
+    if gateway.config().compress {
+        response = coding::encode(&headers, response).await;
+    }
     if is_head {
         *response.body_mut() = Bytes::new();
     }
@@ -47,14 +60,10 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
         {
             return response;
         }
-        let length = parts.uri.path().len() + query.len() + 1;
-        if length > limits.url_bytes {
+        if url_length(&parts, query.len()) > limits.url_bytes {
             let message = format!("the URL has more than {} bytes: send the query by POST", limits.url_bytes);
-            return refuse(
-                StatusCode::URI_TOO_LONG,
-                Media::Json,
-                GraphQlError::new(codes::URL_TOO_LONG, message),
-            );
+            let error = GraphQlError::new(codes::URL_TOO_LONG, message).with("limit", limits.url_bytes);
+            return told_to_post(refuse(StatusCode::URI_TOO_LONG, Media::Json, error));
         }
     }
     let media = match media::wanted(&parts.headers) {
@@ -67,17 +76,48 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
             return refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, error);
         }
     };
+    if gateway.config().csrf_guard
+        && let Err(error) = csrf::check(&parts.headers)
+    {
+        return refuse(StatusCode::BAD_REQUEST, media, error);
+    }
     let request = match read(method, query, &parts.headers, &body, limits.body_bytes) {
         Ok(request) => request,
         Err((status, error)) => return refuse(status, media, error),
     };
+    // A client that registers a document is about to ask for it by GET.
+    let predicted = (method == Method::Post && request.is_persisted()).then(|| request.persisted_length());
+    let is_long = predicted.is_some_and(|length| url_length(&parts, length) > limits.url_bytes);
     let answer = gateway.answer(request, method, &parts.headers).await;
     let status = status(&answer, media, method);
+    let cache = if is_unknown_document(&answer) {
+        // What is not known yet will be in a moment; no cache may answer for it.
+        "private, no-cache, must-revalidate".to_owned()
+    } else {
+        answer.cache.to_string()
+    };
     let mut response = json(status, media, answer.body);
     let headers = response.headers_mut();
-    let cache = answer.cache.to_string();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_str(&cache).expect("a policy is plain text"));
+    let mut insert = |name: HeaderName, value: String| {
+        headers.insert(name, HeaderValue::from_str(&value).expect("what an answer says is plain text"));
+    };
+    insert(header::CACHE_CONTROL, cache);
+    if let Some(age) = answer.age {
+        insert(header::AGE, age.to_string());
+    }
+    if let Some(tags) = answer.tags {
+        insert(gateway.config().tag_header.clone(), tags);
+    }
+    if let Some(token) = answer.token {
+        insert(HeaderName::from_static(CONSISTENCY_TOKEN), token);
+    }
     headers.insert(header::VARY, vary(gateway));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if is_long {
+        response = told_to_post(response);
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED { with_allow(response) } else { response }
 }
 
@@ -110,18 +150,44 @@ fn too_large(limit: usize) -> GraphQlError {
 /// The status that the specification gives to an answer. In `application/json`, whose clients may not expect
 /// others, a well-formed request is answered with 200 whatever becomes of it.
 fn status(answer: &Answer, media: Media, method: Method) -> StatusCode {
-    if answer.executed {
+    if answer.executed || is_unknown_document(answer) {
         return StatusCode::OK;
     }
     let is = |code: &str| answer.codes.iter().any(|known| known == code);
     if method == Method::Get && is(codes::OPERATION_NOT_SUPPORTED) {
         return StatusCode::METHOD_NOT_ALLOWED;
     }
+    if is(codes::UNAUTHENTICATED) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    if is(codes::AUTH_UNAVAILABLE) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     match media {
         Media::Json => StatusCode::OK,
         Media::GraphQl if is(codes::INTERNAL) => StatusCode::INTERNAL_SERVER_ERROR,
         Media::GraphQl => StatusCode::BAD_REQUEST,
     }
+}
+
+/// Whether the answer tells a client to send its document along: Apollo's clients expect it with status 200.
+fn is_unknown_document(answer: &Answer) -> bool {
+    let is = |code: &String| {
+        code == codes::PERSISTED_QUERY_NOT_FOUND || code == codes::PERSISTED_QUERY_NOT_SUPPORTED
+    };
+    answer.codes.iter().any(is)
+}
+
+/// The length of the URL that a client would send a query of so many bytes to.
+fn url_length(parts: &http::request::Parts, query: usize) -> usize {
+    let host = parts.headers.get(header::HOST).map_or(0, HeaderValue::len);
+    "https://".len() + host + parts.uri.path().len() + "?".len() + query
+}
+
+/// Tells the client to send this operation by POST from now on: as a GET it would be too long for what is in between.
+fn told_to_post(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.headers_mut().insert(USE_METHOD, HeaderValue::from_static("POST"));
+    response
 }
 
 fn refuse(status: StatusCode, media: Media, error: GraphQlError) -> Response<Bytes> {
@@ -150,7 +216,9 @@ fn with_allow(mut response: Response<Bytes>) -> Response<Bytes> {
 
 /// What else than the URL an answer depends on: the form asked for, and headers that subgraphs get to see.
 fn vary(gateway: &Gateway) -> HeaderValue {
-    let mut names = "accept".to_owned();
+    let mut names =
+        if gateway.config().compress { "accept, accept-encoding, " } else { "accept, " }.to_owned();
+    names.push_str(CONSISTENCY_TOKEN);
     for name in &gateway.config().forwarded_headers {
         names.push_str(", ");
         names.push_str(name.as_str());

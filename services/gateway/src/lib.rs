@@ -3,14 +3,19 @@
 // What comes in: subgraphs or a supergraph, and settings.
 mod composition;
 mod config;
+mod persisted;
+pub mod source;
 mod supergraph;
 
-// The gateway and what it keeps for a supergraph.
+// The gateway and what it keeps: for a supergraph, and of answers.
+mod cache;
 mod engine;
 mod gateway;
 
 // A request, step by step.
 mod alias;
+pub mod auth;
+mod cost;
 mod execute;
 mod introspection;
 mod json;
@@ -27,14 +32,25 @@ mod variables;
 
 // What goes out, and to whom.
 pub mod cache_control;
+mod carried;
 mod error;
 pub mod http;
 pub mod transport;
 
+<<<<<<< HEAD
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
 pub use config::{Config, Graphiql, Limits};
+=======
+pub use composition::{CompositionError, Conflict, Subgraph, compose};
+pub use config::{CacheSizes, Config, Graphiql, Limits};
+>>>>>>> a9dfb9c (The gateway at the edge: cache tags and purges, persisted queries, read-your-writes, rights, resilience)
 pub use error::{GraphQlError, Location, PathSegment, codes};
 pub use gateway::{Answer, Gateway, GatewayError, Method};
+#[cfg(feature = "dynamodb")]
+pub use persisted::DynamoDocuments;
+pub use persisted::{
+    DocumentStore, DocumentStoreError, DocumentsInMemory, ManifestError, PersistedQueries, TrustedDocuments,
+};
 pub use request::Request;
 pub use supergraph::{Graph, Supergraph, SupergraphError};

@@ -17,6 +17,7 @@ use graphql_tools::validation::{
 };
 
 use crate::alias;
+use crate::auth::Denied;
 use crate::config::Limits;
 use crate::error::{GraphQlError, codes};
 use crate::limits;
@@ -301,21 +302,27 @@ impl Operation {
     /// The operation as the planner gets it: fragments inlined, `@skip` and `@include` decided, introspection
     /// and the root's `__typename` left out, since the gateway answers those itself.
     ///
-    /// `wants_type_name` tells of which abstract types the gateway must learn each object's type.
+    /// Fields that are denied are left out as well. `wants_type_name` tells of which abstract types the gateway must learn each object's type.
     /// `None` if nothing is left to ask a subgraph for.
     pub(crate) fn for_planning(
         &self,
         conditions: &Conditions,
         schema: &Schema,
         wants_type_name: &dyn Fn(&str) -> bool,
+        denied: &Denied,
     ) -> Option<Document<'static, String>> {
         let root = match self.kind {
             OperationKind::Query => Some(&schema.query),
             OperationKind::Mutation => schema.mutation.as_ref(),
             OperationKind::Subscription => schema.subscription.as_ref(),
         }?;
-        let inliner =
-            Inliner { fragments: limits::fragments(&self.document), conditions, schema, wants_type_name };
+        let inliner = Inliner {
+            fragments: limits::fragments(&self.document),
+            conditions,
+            schema,
+            wants_type_name,
+            denied,
+        };
         let items = inliner.items(&self.selection_set, root, true);
         if items.is_empty() {
             return None;
@@ -351,6 +358,7 @@ struct Inliner<'a> {
     conditions: &'a Conditions,
     schema: &'a Schema,
     wants_type_name: &'a dyn Fn(&str) -> bool,
+    denied: &'a Denied,
 }
 
 impl Inliner<'_> {
@@ -366,7 +374,11 @@ impl Inliner<'_> {
                 Selection::Field(field) => {
                     let answered_here = matches!(field.name.as_str(), "__schema" | "__type")
                         || (is_root && field.name == "__typename");
-                    if answered_here || !self.conditions.include(&field.directives) {
+                    let is_denied = || {
+                        let of = |(ty, name): &(String, String)| ty == parent && *name == field.name;
+                        self.denied.iter().any(of)
+                    };
+                    if answered_here || !self.conditions.include(&field.directives) || is_denied() {
                         continue;
                     }
                     let mut planned = field.clone();

@@ -8,8 +8,10 @@ use crate::error::{GraphQlError, codes};
 /// What a client asks, whatever way it came.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
-    /// The document.
+    /// The document; empty where the request only names it.
     pub query: String,
+    /// The id of a trusted document, in place of the document.
+    pub document_id: Option<String>,
     /// Which of the document's operations to run.
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
@@ -21,6 +23,8 @@ pub struct Request {
 #[derive(Deserialize)]
 struct Body {
     query: Option<Value>,
+    #[serde(rename = "documentId")]
+    document_id: Option<Value>,
     #[serde(rename = "operationName")]
     operation_name: Option<Value>,
     variables: Option<Value>,
@@ -38,29 +42,62 @@ impl Request {
         }
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| bad(format!("the body is not a JSON object with a GraphQL request: {error}")))?;
-        Ok(Self {
-            query: text(body.query, "query")?.ok_or_else(missing_query)?,
+        let document = text(body.query, "query")?;
+        let is_missing = document.is_none();
+        let request = Self {
+            query: document.unwrap_or_default(),
+            document_id: text(body.document_id, "documentId")?,
             operation_name: text(body.operation_name, "operationName")?.filter(|name| !name.is_empty()),
             variables: map(body.variables, "variables")?,
             extensions: map(body.extensions, "extensions")?,
-        })
+        };
+        request.with_document(is_missing)
     }
 
     /// Reads the query part of a URL, without its `?`.
     pub fn from_url(query: &str) -> Result<Self, GraphQlError> {
         let mut request = Self::default();
-        let mut document = None;
+        let mut is_missing = true;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
-                "query" => document = Some(value.into_owned()),
+                "query" => {
+                    request.query = value.into_owned();
+                    is_missing = false;
+                }
+                "documentId" if !value.is_empty() => request.document_id = Some(value.into_owned()),
                 "operationName" if !value.is_empty() => request.operation_name = Some(value.into_owned()),
                 "variables" => request.variables = json_map(&value, "variables")?,
                 "extensions" => request.extensions = json_map(&value, "extensions")?,
                 _ => {}
             }
         }
-        request.query = document.ok_or_else(missing_query)?;
-        Ok(request)
+        request.with_document(is_missing)
+    }
+
+    /// Whether the request names its document by a hash, with or without the text.
+    pub fn is_persisted(&self) -> bool {
+        self.extensions.get("persistedQuery").is_some_and(|it| !it.is_null())
+    }
+
+    /// The length of the URL's query that says the same by the document's hash; see [`Request::is_persisted`].
+    pub fn persisted_length(&self) -> usize {
+        let mut url = form_urlencoded::Serializer::new(String::new());
+        if let Some(name) = &self.operation_name {
+            url.append_pair("operationName", name);
+        }
+        for (name, value) in [("variables", &self.variables), ("extensions", &self.extensions)] {
+            if !value.is_empty() {
+                url.append_pair(name, &Value::from(value.clone()).to_string());
+            }
+        }
+        url.finish().len()
+    }
+
+    fn with_document(self, is_missing: bool) -> Result<Self, GraphQlError> {
+        if is_missing && self.document_id.is_none() && !self.is_persisted() {
+            return Err(missing_query());
+        }
+        Ok(self)
     }
 }
 
@@ -120,6 +157,9 @@ mod tests {
         {
             assert_eq!(code(body), codes::BAD_REQUEST, "{body}");
         }
+        let persisted = r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}"#;
+        assert!(Request::from_json(persisted.as_bytes()).unwrap().is_persisted());
+        assert_eq!(Request::from_url("documentId=a").unwrap().document_id.as_deref(), Some("a"));
         assert_eq!(Request::from_url("variables={}").unwrap_err().code(), codes::BAD_REQUEST);
         assert_eq!(Request::from_url("query={a}&variables=[1]").unwrap_err().code(), codes::BAD_REQUEST);
     }

@@ -1,8 +1,10 @@
 //! The port through which subgraphs are asked, and what stands behind it.
 
+mod caching;
 mod http_client;
 mod in_flight;
 mod in_process;
+mod resilient;
 
 use std::time::Duration;
 
@@ -10,9 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+pub(crate) use caching::CachingTransport;
 pub use http_client::HttpTransport;
 pub(crate) use in_flight::InFlight;
 pub use in_process::{Handler, InProcess};
+pub(crate) use resilient::ResilientTransport;
+pub use resilient::{Breaker, DEADLINE, Resilience};
 
 /// Sends requests to subgraphs. One method, so that HTTP, Lambda `Invoke` and calls within the process look
 /// alike to the gateway.
@@ -47,7 +52,7 @@ pub struct SubgraphRequest {
 pub struct SubgraphResponse {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The headers; `cache-control` and `age` are read.
+    /// The headers; what they say of caching, tags and tokens is read.
     pub headers: HeaderMap,
     /// The body, any content coding undone.
     pub body: Bytes,
@@ -65,6 +70,9 @@ pub enum TransportError {
     /// The subgraph did not answer in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// The subgraph failed so often that it is left alone for a while.
+    #[error("the subgraph is left alone for {0:?}")]
+    Resting(Duration),
     /// The answer is larger than allowed.
     #[error("the answer has more than {limit} bytes")]
     TooLarge {

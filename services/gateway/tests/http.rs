@@ -84,7 +84,7 @@ async fn a_query_by_post_and_by_get_gives_the_same() {
         assert_eq!(response.body(), &Bytes::from_static(br#"{"data":{"hello":"hello"}}"#));
         assert_eq!(header(response, "content-type"), "application/json; charset=utf-8");
         assert_eq!(header(response, "cache-control"), "max-age=60, public");
-        assert_eq!(header(response, "vary"), "accept, authorization");
+        assert_eq!(header(response, "vary"), "accept, accept-encoding, x-consistency-token, authorization");
     }
     let head =
         gateway(Config::default()).handle(request(Method::HEAD, "/graphql?query={hello}", &[], "")).await;

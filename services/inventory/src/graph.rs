@@ -6,7 +6,7 @@ use async_graphql::{
 };
 use contracts::inventory::{self as contract, AdjustStock};
 use federation::read::List;
-use federation::{DateTime, Entities, Key, PageArgs, Reader, UserError};
+use federation::{ConsistencyToken, DateTime, Entities, Key, PageArgs, Reader, UserError};
 use futures::future::{try_join, try_join_all};
 use micrograph::{App, Refused, Subgraph, mutate};
 use std::sync::Arc;
@@ -209,6 +209,7 @@ impl Mutation {
                 product: Product { sku },
                 on_hand: outcome.state.map_or(0, |stock| stock.on_hand),
                 version: outcome.version.to_string(),
+                consistency_token: ConsistencyToken,
             }),
             Err(refused) => StockResult::Refused(refused),
         })
@@ -255,4 +256,6 @@ struct StockChanged {
     on_hand: i64,
     /// The version of the stock now.
     version: String,
+    /// Bring it back with a query that is to show this change.
+    consistency_token: ConsistencyToken,
 }

@@ -7,7 +7,7 @@ use crate::{credit_notes, orders};
 use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, Result, SimpleObject, Union};
 use contracts::orders::{CancelOrder, Order};
-use federation::{Entities, PageArgs};
+use federation::{ConsistencyToken, Entities, PageArgs};
 use micrograph::{App, Outcome, Refused, Subgraph, command_id, mutate, mutate_made};
 use std::sync::Arc;
 
@@ -157,13 +157,19 @@ pub struct OrderChanged {
     order: Option<orders::View>,
     /// Its version now: what the graph shows catches up with it.
     version: String,
+    /// Bring it back with a query that is to show this change.
+    consistency_token: ConsistencyToken,
 }
 
 impl From<Result<Outcome<Order>, Refused>> for OrderResult {
     fn from(result: Result<Outcome<Order>, Refused>) -> Self {
         result.map_or_else(Self::Refused, |outcome| {
             let order = outcome.state.as_ref().map(orders::View::from);
-            Self::Changed(OrderChanged { order, version: outcome.version.to_string() })
+            Self::Changed(OrderChanged {
+                order,
+                version: outcome.version.to_string(),
+                consistency_token: ConsistencyToken,
+            })
         })
     }
 }

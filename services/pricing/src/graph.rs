@@ -6,7 +6,7 @@ use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, Simpl
 use contracts::limits::MARKET;
 use contracts::pricing::RepriceProduct;
 use federation::page::{Page, PageArgs, Row, connection};
-use federation::{Entities, Key, Money, MoneyInput, Reader, UserError, entity};
+use federation::{ConsistencyToken, Entities, Key, Money, MoneyInput, Reader, UserError, entity};
 use micrograph::{App, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
@@ -119,6 +119,7 @@ impl Mutation {
                 product: Product { sku: sku.into() },
                 price: outcome.state.as_ref().map(offers::Price::from),
                 version: outcome.version.to_string(),
+                consistency_token: ConsistencyToken,
             }),
             Err(refused) => PriceResult::Refused(refused),
         })
@@ -143,6 +144,8 @@ pub struct PriceChanged {
     price: Option<offers::Price>,
     /// Its version now: what the graph shows catches up with it.
     version: String,
+    /// Bring it back with a query that is to show this change.
+    consistency_token: ConsistencyToken,
 }
 
 fn market_of(argument: &str) -> Result<String, UserError> {

@@ -14,6 +14,10 @@ use std::borrow::Cow;
 /// the least of the limits on an event's way.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 
+/// The field of a command's and an event's envelope that says that somebody waits to see what became of it: who sent
+/// the command got a token for it.
+pub const AWAITED: &str = "awaited";
+
 /// Whether an event carries state, a change or an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Kind {
@@ -169,6 +173,9 @@ pub struct Header<'a> {
     /// See [`Envelope::traceparent`].
     #[serde(borrow, default)]
     pub traceparent: Option<Cow<'a, str>>,
+    /// See [`AWAITED`].
+    #[serde(default)]
+    pub awaited: bool,
     /// The event, not yet decoded.
     #[serde(borrow)]
     pub data: &'a RawValue,

@@ -43,7 +43,9 @@ impl<V: View> Entities<V> {
 
     /// One view, read together with what others ask for within a millisecond. `None` when there is none.
     pub async fn load(&self, key: Key) -> Result<Option<V>, Arc<ReadError>> {
-        let table = self.0.loader().reader.current().await?.shared_table();
+        let reader = &self.0.loader().reader;
+        reader.shows(&key);
+        let table = reader.current().await?.shared_table();
         match self.0.load_one((table, key)).await {
             Ok(read) => read.transpose(),
             Err(never) => match never {},
@@ -52,7 +54,11 @@ impl<V: View> Entities<V> {
 
     /// Several views at once, in the order of the keys.
     pub async fn load_many(&self, keys: &[Key]) -> Vec<Result<Option<V>, Arc<ReadError>>> {
-        let table = match self.0.loader().reader.current().await {
+        let reader = &self.0.loader().reader;
+        for key in keys {
+            reader.shows(key);
+        }
+        let table = match reader.current().await {
             Ok(reader) => reader.shared_table(),
             Err(error) => {
                 let error = Arc::new(error);

@@ -1,6 +1,7 @@
 //! GraphQL over HTTP for one subgraph, with no framework: a Lambda's entry point wraps it, the local suite calls it.
 
 use crate::cache::{Lifetime, NO_STORE};
+use crate::consistency::{Consistency, Written};
 use crate::error;
 use crate::read;
 use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -8,6 +9,7 @@ use ::http::{Method, Request, Response, StatusCode};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Data, ObjectType, Schema, SubscriptionType};
 use bytes::Bytes;
+use freshness::{CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, Token};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use telemetry::TraceParent;
@@ -71,6 +73,8 @@ pub struct Options {
     pub limits: Limits,
     /// Data for the resolvers, beside the [`RequestContext`].
     pub data: Data,
+    /// How it is kept that who wrote will read it; none gives no tokens and waits for none.
+    pub consistency: Option<Consistency>,
 }
 
 /// Answers one request: POST with a JSON body, or GET with a query string for queries. Never fails; what goes wrong is
@@ -104,18 +108,40 @@ where
     let context = RequestContext::of(request.headers());
     let span = tracing::error_span!("graphql", correlation_id = context.correlation_id);
     let correlation_id = context.correlation_id.clone();
-    let mut response = async {
-        match read::pinned(run(schema, &request, context, options)).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.answer(&request),
-        }
-    }
-    .instrument(span)
-    .await;
+    let (token, patience) = match &options.consistency {
+        None => Default::default(),
+        Some(consistency) => (token(request.headers(), consistency), consistency.patience),
+    };
+    let answered = async {
+        let (answer, seen) = read::scoped(token, patience, run(schema, &request, context, options)).await;
+        let mut response = answer.unwrap_or_else(|refusal| refusal.answer(&request));
+        describe(&mut response, &seen);
+        response
+    };
+    let mut response = answered.instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&correlation_id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }
     response
+}
+
+/// The tokens that a request brings, as one.
+fn token(headers: &HeaderMap, Consistency { key, now, .. }: &Consistency) -> Token {
+    let brought = headers.get_all(CONSISTENCY_TOKEN).iter().filter_map(|value| value.to_str().ok());
+    Token::of(brought.flat_map(|text| Token::of_header(text, key, now()).writes().to_vec()))
+}
+
+/// Says in the headers what the answer shows, and what it doesn't show yet.
+fn describe(response: &mut Response<Bytes>, seen: &read::Seen) {
+    let headers = response.headers_mut();
+    let mut insert = |name: &'static str, text: Option<String>| {
+        if let Some(Ok(value)) = text.map(|text| HeaderValue::from_str(&text)) {
+            headers.insert(name, value);
+        }
+    };
+    insert(CACHE_TAG, seen.tags.header());
+    let behind: Vec<&str> = seen.behind.iter().map(String::as_str).collect();
+    insert(CONSISTENCY_BEHIND, (!behind.is_empty()).then(|| behind.join(",")));
 }
 
 /// Why a request is not run.
@@ -181,7 +207,11 @@ where
     let lifetime = Arc::new(Lifetime::default());
     let correlation_id = context.correlation_id.clone();
     graphql.data = options.data;
-    let graphql = graphql.data(context).data(Arc::clone(&lifetime));
+    let mut graphql = graphql.data(context).data(Arc::clone(&lifetime));
+    let written = options.consistency.map(Written::new);
+    if let Some(written) = &written {
+        graphql = graphql.data(written.clone());
+    }
 
     let mut result = schema.execute(graphql).await;
     let failed = !result.errors.is_empty();
@@ -208,7 +238,11 @@ where
         );
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "RESPONSE_TOO_LARGE", message));
     }
-    Ok(answer(status, media, &cache, body.into()))
+    let mut answer = answer(status, media, &cache, body.into());
+    if let Some(Ok(token)) = written.and_then(|it| it.token()).map(|token| HeaderValue::from_str(&token)) {
+        answer.headers_mut().insert(CONSISTENCY_TOKEN, token);
+    }
+    Ok(answer)
 }
 
 /// The media type of the answer; `None` when the client takes neither.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cache;
+pub mod consistency;
 pub mod entity;
 mod error;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod read;
 mod scalars;
 mod schema;
 
+pub use consistency::{Consistency, ConsistencyToken};
 pub use entity::{Entities, EntityLoader, entity};
 pub use error::{UserError, report};
 pub use key::Key;

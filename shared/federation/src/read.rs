@@ -5,17 +5,19 @@
 //! source's deletion means is then the view's business. Beside an item that is folded in order, events that wait for their
 //! turn have the attribute `waits`; they are passed over.
 
-mod alias;
 mod backoff;
 mod list;
+mod scope;
 
 use crate::key::Key;
-pub use alias::{Alias, pinned};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 pub use backoff::Backoff;
+use freshness::Tag;
 use futures::StreamExt;
 pub use list::{Index, List, Range};
+pub(crate) use scope::shows;
+pub use scope::{Alias, Seen, scoped};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -131,7 +133,7 @@ impl Reader {
         }
     }
 
-    /// Reads the table that stands behind an alias; one table for the whole of a request, see [`pinned`].
+    /// Reads the table that stands behind an alias; one table for the whole of a request, see [`scoped`].
     pub fn of(client: Client, alias: Arc<dyn Alias>) -> Self {
         let reader = Self::new(client, alias.name());
         Self { alias: Some(alias), ..reader }
@@ -164,13 +166,18 @@ impl Reader {
     pub(crate) async fn current(&self) -> Result<Self, ReadError> {
         match &self.alias {
             None => Ok(self.clone()),
-            Some(alias) => Ok(self.at(alias::resolve(&**alias).await?)),
+            Some(alias) => Ok(self.at(scope::resolve(&**alias).await?)),
         }
     }
 
     /// The reader of a table that stood behind the alias.
     pub(crate) fn at(&self, table: Arc<str>) -> Self {
         Self { table, alias: None, ..self.clone() }
+    }
+
+    /// Notes that the answer to this request shows an item, be it there or not.
+    pub(crate) fn shows(&self, key: &Key) {
+        shows(|| Tag::partition(&self.name, &key.pk));
     }
 
     /// The name of the table that it reads.
@@ -200,6 +207,9 @@ impl Reader {
         &self,
         keys: &[Key],
     ) -> Vec<Result<Option<V>, Arc<ReadError>>> {
+        for key in keys {
+            self.shows(key);
+        }
         match self.current().await {
             Ok(reader) => reader.read_each(keys).await,
             Err(error) => {

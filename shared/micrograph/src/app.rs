@@ -2,6 +2,7 @@
 
 use crate::commands::Commands;
 use crate::declaration::Micrograph;
+use crate::edge::{Announcer, Marks};
 use crate::environment::Environment;
 use crate::generations::Read;
 use crate::manifest::{Manifest, Queue, Replication};
@@ -172,8 +173,8 @@ impl App {
 
     /// The consumer behind a handler's name, `consumer.<projection>-<generation>`.
     ///
-    /// It is given a store, a quarantine, and what reads the micrograph's own aggregates: no generation, whether it is read or only built, has
-    /// the means to publish an event or to send a command.
+    /// It is given a store, a quarantine, what reads the micrograph's own aggregates, and ears for what changed and how
+    /// far it is: no generation, whether it is read or only built, has the means to publish an event or to send a command.
     pub fn consumer(&self, handler: &str) -> Option<Arc<Consumer>> {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(consumer) = consumers.get(handler) {
@@ -194,9 +195,29 @@ impl App {
             environment.clock,
         )
         .snapshots(Arc::new(Owned::by(self)));
+        let mut consumer = consumer;
+        if environment.edge.announces {
+            let declared = self.micrograph.projections().find(|it| it.name() == folds.name());
+            let announcer = Announcer {
+                client: environment.eventbridge.clone(),
+                bus: environment.bus.clone(),
+                micrograph: self.name(),
+                read: Read::new(self, declared.unwrap_or(folds)),
+            };
+            consumer = consumer.announcing(Arc::new(announcer));
+        }
+        if environment.edge.consistency.is_some() {
+            consumer = consumer.marking(Arc::new(self.marks()));
+        }
         let consumer = Arc::new(consumer);
         consumers.insert(handler.to_owned(), Arc::clone(&consumer));
         Some(consumer)
+    }
+
+    /// How far its projections are with what somebody waits for.
+    pub(crate) fn marks(&self) -> Marks {
+        let table = self.environment.table(&self.micrograph.generations_table().name);
+        Marks { client: self.environment.dynamodb.clone(), table, clock: self.environment.clock }
     }
 
     /// Decides commands.
@@ -248,7 +269,9 @@ impl App {
 
     /// Its subgraph, if it serves one.
     pub fn subgraph(self: &Arc<Self>) -> Option<&Subgraph> {
-        self.subgraph.get_or_init(|| self.micrograph.serves.map(|serve| serve(self))).as_ref()
+        let consistency = self.environment.edge.consistency.as_ref();
+        let build = |serve: fn(&Arc<Self>) -> Subgraph| serve(self).with_consistency(consistency.cloned());
+        self.subgraph.get_or_init(|| self.micrograph.serves.map(build)).as_ref()
     }
 
     /// The quarantine of all its consumers and commands.

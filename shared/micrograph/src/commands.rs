@@ -48,6 +48,8 @@ pub struct Outcome<S> {
     pub changed: bool,
     /// The aggregate now; none where it is gone.
     pub state: Option<S>,
+    /// The names of the events that tell of this version.
+    pub told_by: Vec<String>,
 }
 
 /// Why a command was not carried out.
@@ -83,6 +85,11 @@ impl Commands {
             quarantine: Arc::new(quarantine),
             homes,
         }
+    }
+
+    /// The domain of its events.
+    pub(crate) fn domain(&self) -> &'static str {
+        self.micrograph.name()
     }
 
     /// The time, for a command that is made here.

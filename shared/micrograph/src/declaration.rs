@@ -150,9 +150,10 @@ impl Micrograph {
         self.subscription(projection)?.versions().find(|it| it.version() == generation.version)
     }
 
-    /// The table that says which generation of each projection is read, before any prefix of the deployment.
+    /// The table that says which generation of each projection is read, and how far each is with what somebody waits
+    /// for, before any prefix of the deployment.
     pub(crate) fn generations_table(&self) -> Table {
-        Table { ttl: None, ..Table::new(format!("{}-generations", self.name)) }
+        Table::new(format!("{}-generations", self.name))
     }
 
     /// The table that says where its aggregates are at home, before any prefix of the deployment.

@@ -1,7 +1,10 @@
 //! What a micrograph runs in: clients, names and the clock.
 
+use crate::edge::Edge;
 use crate::regions::Regions;
 use aws_config::{BehaviorVersion, SdkConfig};
+use federation::Consistency;
+use federation::consistency::PATIENCE;
 use jiff::Timestamp;
 
 /// Where a micrograph runs.
@@ -23,6 +26,8 @@ pub struct Environment {
     pub build: String,
     /// Tells the time.
     pub clock: fn() -> Timestamp,
+    /// What it does for caches, and for who reads what they wrote.
+    pub edge: Edge,
 }
 
 impl Environment {
@@ -33,7 +38,8 @@ impl Environment {
 
     /// Reads the environment of a Lambda function: `AWS_REGION`, `EVENT_BUS` (default `default`), `TABLE_PREFIX`
     /// (default none), `REGIONS` (all regions of the deployment, separated by commas, in the same order in each; default
-    /// this one alone) and `BUILD_ID`.
+    /// this one alone), `BUILD_ID`, `CONSISTENCY_KEY` (the secret of consistency tokens; none turns them off) and
+    /// `CACHE_TAGS` (`on` announces what changed).
     ///
     /// # Errors
     /// Where `REGIONS` doesn't name this region, or names one twice.
@@ -49,6 +55,10 @@ impl Environment {
             regions,
             table_prefix: var("TABLE_PREFIX").unwrap_or(base.table_prefix),
             build: var("BUILD_ID").unwrap_or(base.build),
+            edge: Edge {
+                consistency: var("CONSISTENCY_KEY").map(consistency),
+                announces: var("CACHE_TAGS").is_some_and(|it| it == "on"),
+            },
             ..base
         })
     }
@@ -68,6 +78,7 @@ impl Environment {
             table_prefix: String::new(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             clock: now,
+            edge: Edge::default(),
         }
     }
 }
@@ -79,6 +90,12 @@ fn regions(text: &str, own: &str) -> Result<Regions, EnvironmentError> {
         return Ok(Regions { all, relay: None });
     }
     Err(EnvironmentError::Regions { text: text.to_owned(), own: own.to_owned() })
+}
+
+/// Tokens that are signed with a secret, by the system's clock.
+pub fn consistency(secret: impl AsRef<[u8]>) -> Consistency {
+    let now = || u64::try_from(now().as_second()).unwrap_or_default();
+    Consistency { key: freshness::Key::new(secret), patience: PATIENCE, now }
 }
 
 /// Why the environment can't be read.

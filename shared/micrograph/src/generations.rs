@@ -1,16 +1,19 @@
 //! The generations of a micrograph's projections: which one is read, what each needs, and what they are made from.
 
 use crate::app::App;
+use crate::edge::Marks;
 use crate::manifest::Parts;
 use contracts::Version;
 use federation::ReadError;
 use federation::read::Alias;
+use freshness::Write;
 use futures::future::BoxFuture;
 use projection::audit::{Audit, AuditError, Auditor, Digest, Sink, Source, SourceError};
 use projection::dynamodb::DynamoStore;
 use projection::generation::Aliases;
 use projection::store::{Store, StoreError};
 use projection::{Generation, Projection, decode, delivery};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -136,6 +139,9 @@ pub(crate) struct Read {
     micrograph: &'static str,
     projection: &'static str,
     deployed: Generation,
+    /// The types of event that it folds, as they stand in tokens.
+    folds: BTreeSet<u32>,
+    marks: Marks,
     prefix: String,
     name: String,
     known: Mutex<Option<(Instant, Arc<str>)>>,
@@ -148,6 +154,8 @@ impl Read {
             micrograph: app.name(),
             projection: projection.name(),
             deployed: projection.generation(),
+            folds: projection.consumes().map(|(domain, name)| Write::event(domain, name)).collect(),
+            marks: app.marks(),
             prefix: app.environment().table_prefix.clone(),
             name: format!("{}-{}", app.name(), projection.name()),
             known: Mutex::new(None),
@@ -169,6 +177,20 @@ impl Read {
 impl Alias for Read {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn reached<'a>(&'a self, table: &'a str, writes: &'a [Write]) -> BoxFuture<'a, Result<bool, ReadError>> {
+        Box::pin(async move {
+            let folded: Vec<Write> =
+                writes.iter().filter(|it| self.folds.contains(&it.event)).copied().collect();
+            if folded.is_empty() {
+                return Ok(true);
+            }
+            self.marks
+                .reached(table, &folded)
+                .await
+                .map_err(|error| ReadError::Alias { alias: self.name.clone(), source: Box::new(error) })
+        })
     }
 
     fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>> {

@@ -5,6 +5,7 @@ pub mod declaration;
 pub mod manifest;
 
 pub mod app;
+pub mod edge;
 pub mod environment;
 
 pub mod generations;
@@ -22,6 +23,7 @@ pub use aggregate::{Aggregate, Context, Decide, Decided, Decision, Rejection};
 pub use app::{App, InvokeError};
 pub use commands::{CommandError, Commands, Outcome};
 pub use declaration::Micrograph;
+pub use edge::Edge;
 pub use environment::Environment;
 pub use lambda::main;
 pub use regions::Regions;

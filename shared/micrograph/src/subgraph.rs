@@ -1,12 +1,13 @@
 //! The subgraph role: a schema behind HTTP.
 
-use crate::aggregate::{Decide, Rejection};
+use crate::aggregate::{Aggregate, Decide, Rejection};
 use crate::commands::{CommandError, Commands, Outcome};
 use async_graphql::{Context, ObjectType, Schema, SimpleObject, SubscriptionType};
 use bytes::Bytes;
+use contracts::envelope::AWAITED;
 use contracts::{Command, CommandEnvelope};
-use federation::UserError;
-use federation::http::RequestContext;
+use federation::http::{Options, RequestContext};
+use federation::{Consistency, UserError, consistency};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use std::sync::Arc;
@@ -25,7 +26,10 @@ pub struct Subgraph {
     pub sdl: String,
     /// Answers requests.
     pub serve: Serve,
+    answer: Arc<Answer>,
 }
+
+type Answer = dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Response<Bytes>> + Send + Sync;
 
 impl Subgraph {
     /// Serves a schema.
@@ -36,11 +40,26 @@ impl Subgraph {
         S: SubscriptionType + 'static,
     {
         let sdl = federation::sdl(&schema);
-        let serve: Serve = Arc::new(move |request| {
+        let answer = move |request, options| -> BoxFuture<'static, Response<Bytes>> {
             let schema = schema.clone();
-            Box::pin(async move { federation::http::serve(&schema, request).await })
+            Box::pin(async move { federation::http::serve_with(&schema, request, options).await })
+        };
+        Self::of(sdl, Arc::new(answer), None)
+    }
+
+    /// Gives tokens for what mutations write, and waits for those that queries bring.
+    #[must_use]
+    pub(crate) fn with_consistency(self, consistency: Option<Consistency>) -> Self {
+        Self::of(self.sdl, self.answer, consistency)
+    }
+
+    fn of(sdl: String, answer: Arc<Answer>, consistency: Option<Consistency>) -> Self {
+        let serving = Arc::clone(&answer);
+        let serve: Serve = Arc::new(move |request| {
+            let options = Options { consistency: consistency.clone(), ..Options::default() };
+            serving(request, options)
         });
-        Self { sdl, serve }
+        Self { sdl, serve, answer }
     }
 }
 
@@ -80,7 +99,10 @@ pub async fn mutate<A: Decide<C>, C: Command>(
         command.correlation_id.clone_from(&request.correlation_id);
         command.traceparent = request.traceparent.map(|it| it.to_string());
     }
-    told(commands.execute::<A, C>(&command).await)
+    if consistency::is_awaited(ctx) {
+        command.extra.0.insert(AWAITED.to_owned(), true.into());
+    }
+    told::<A>(ctx, &command.subject, commands.execute::<A, C>(&command).await)
 }
 
 /// The same for a command that takes reading to make, and might be made otherwise when it is sent again: it is made
@@ -95,12 +117,12 @@ pub async fn mutate_made<A: Decide<C>, C: Command>(
     make: impl Future<Output = async_graphql::Result<Result<C, Rejection>>> + Send,
 ) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
     match ctx.data::<Commands>()?.repeated::<A>(subject, &id).await {
-        Ok(Some(outcome)) => Ok(Ok(outcome)),
+        Ok(Some(outcome)) => told::<A>(ctx, subject, Ok(outcome)),
         Ok(None) => match make.await? {
             Ok(command) => mutate::<A, C>(ctx, Some(id), command).await,
             Err(rejection) => Ok(Err(rejection.into())),
         },
-        Err(error) => told(Err(error)),
+        Err(error) => told::<A>(ctx, subject, Err(error)),
     }
 }
 
@@ -117,9 +139,20 @@ pub fn command_id(given: Option<String>) -> Result<String, UserError> {
     Err(UserError::bad_input(why))
 }
 
-fn told<S>(outcome: Result<Outcome<S>, CommandError>) -> async_graphql::Result<Result<Outcome<S>, Refused>> {
+fn told<A: Aggregate>(
+    ctx: &Context<'_>,
+    subject: &str,
+    outcome: Result<Outcome<A::State>, CommandError>,
+) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
     match outcome {
-        Ok(outcome) => Ok(Ok(outcome)),
+        Ok(outcome) => {
+            if outcome.changed {
+                let domain = ctx.data::<Commands>()?.domain();
+                let events = outcome.told_by.iter().map(String::as_str);
+                consistency::wrote(ctx, domain, events, subject, outcome.version.packed());
+            }
+            Ok(Ok(outcome))
+        }
         Err(CommandError::Rejected(rejection)) => Ok(Err(rejection.into())),
         Err(error @ CommandError::Elsewhere(_)) => {
             Err(UserError::new("HOME_ELSEWHERE", error.to_string()).into())

@@ -13,7 +13,9 @@ use crate::key::Key;
 use crate::quarantine::{Quarantine, Quarantined, Reason};
 use crate::snapshot::Snapshots;
 use crate::store::{Outcome, Store, StoreError, Written};
+use crate::told::{self, Announce, Mark, Progress};
 use contracts::Version;
+use freshness::Write;
 use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -41,7 +43,18 @@ pub struct Consumer {
     quarantine: Arc<dyn Quarantine>,
     snapshots: Option<Arc<dyn Snapshots>>,
     filter: Option<Filter>,
+    announce: Option<Arc<dyn Announce>>,
+    progress: Option<Arc<dyn Progress>>,
     clock: fn() -> Timestamp,
+}
+
+/// What is learnt of a batch's messages when they are folded.
+#[derive(Default)]
+struct Learnt {
+    ages: Vec<i64>,
+    links: Vec<TraceParent>,
+    /// What somebody waits for, with its message.
+    awaited: Vec<(usize, Mark)>,
 }
 
 /// Why an invocation fails as a whole: it is to be tried again by the service that made it.
@@ -115,13 +128,28 @@ impl Consumer {
     ) -> Self {
         let (micrograph, table) = (micrograph.into(), table.into());
         let (snapshots, filter) = (None, Some(Filter::default()));
-        Self { micrograph, projection, table, store, quarantine, snapshots, filter, clock }
+        let (announce, progress) = (None, None);
+        Self { micrograph, projection, table, store, quarantine, snapshots, filter, announce, progress, clock }
     }
 
     /// Has items go on from the state of their source where changes that have an order never come.
     #[must_use]
     pub fn snapshots(mut self, snapshots: Arc<dyn Snapshots>) -> Self {
         self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// Tells what changed, so that caches drop it.
+    #[must_use]
+    pub fn announcing(mut self, announce: Arc<dyn Announce>) -> Self {
+        self.announce = Some(announce);
+        self
+    }
+
+    /// Tells how far it is with what somebody waits for.
+    #[must_use]
+    pub fn marking(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = Some(progress);
         self
     }
 
@@ -150,11 +178,10 @@ impl Consumer {
 
     async fn apply(&self, messages: &[Message<'_>], deadline: Option<Instant>) -> Report {
         let mut fates = vec![Fate::Ignored; messages.len()];
-        let mut ages = Vec::with_capacity(messages.len());
-        let mut links = Vec::new();
+        let mut learnt = Learnt::default();
         let mut joins = Vec::new();
         for (index, message) in messages.iter().enumerate() {
-            match self.fold(message, &mut ages, &mut links) {
+            match self.fold(index, message, &mut learnt) {
                 Ok(folded) => {
                     if message.repair {
                         self.forget(&folded);
@@ -164,10 +191,12 @@ impl Consumer {
                 Err((reason, detail)) => fates[index] = Fate::Quarantined(reason, detail),
             }
         }
+        let Learnt { ages, links, awaited } = learnt;
         let span = telemetry::span::consumer(&self.micrograph, self.projection.name(), messages.len(), links);
         let done = self.write_all(messages, joins, deadline, &mut fates).instrument(span.clone()).await;
         self.keep(messages, &mut fates).instrument(span.clone()).await;
-        self.release(messages, &mut fates).instrument(span).await;
+        self.release(messages, &mut fates).instrument(span.clone()).await;
+        self.mark(awaited, &fates).instrument(span).await;
         self.report(messages, &fates, &done, &ages)
     }
 
@@ -182,14 +211,30 @@ impl Consumer {
         let (work, forks) = batch::coalesce(joins);
         let mut all = Done::default();
         let cutoff = deadline.map(|deadline| deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
-        let writes: Vec<_> = work.into_iter().map(|work| self.write(messages, work, cutoff)).collect();
+        let name = format!("{}-{}", self.micrograph, self.projection.name());
+        let write = |work| {
+            let tags = self.announce.as_ref().map(|_| told::tags(&work, &name, &self.projection));
+            let write = self.write(messages, work, cutoff);
+            async move { (write.await, tags) }
+        };
+        let writes: Vec<_> = work.into_iter().map(write).collect();
         let mut writes = futures::stream::iter(writes).buffer_unordered(CONCURRENT_WRITES);
-        while let Some(done) = writes.next().await {
+        let mut changed = BTreeSet::new();
+        while let Some((done, tags)) = writes.next().await {
             all.units += done.units;
             all.resumed += done.resumed;
+            // A duplicate may be of a process that ended before it told.
+            if done.fates.iter().any(|(_, fate)| matches!(fate, Fate::Applied | Fate::Duplicate)) {
+                changed.extend(tags.into_iter().flatten());
+            }
             for (message, fate) in done.fates {
                 fates[message].join(fate);
             }
+        }
+        if let Some(announce) = &self.announce
+            && !changed.is_empty()
+        {
+            announce.changed(&self.table, changed).await;
         }
         for fork in forks {
             fates[fork.0].join(forked());
@@ -197,11 +242,26 @@ impl Consumer {
         all
     }
 
+    /// Notes for who waits how far the projection is now: with every message that is dealt with for good.
+    async fn mark(&self, awaited: Vec<(usize, Mark)>, fates: &[Fate]) {
+        let Some(progress) = &self.progress else { return };
+        let dealt = |at: usize| !matches!(fates[at], Fate::Failed | Fate::Quarantined(..));
+        let marks: Vec<Mark> =
+            awaited.into_iter().filter(|(at, _)| dealt(*at)).map(|(_, mark)| mark).collect();
+        if marks.is_empty() {
+            return;
+        }
+        if let Err(error) = progress.reached(&self.table, &marks).await {
+            let error = telemetry::error_chain(&error);
+            tracing::warn!(error, "how far the projection is can't be noted; who waits for it waits in vain");
+        }
+    }
+
     fn fold(
         &self,
+        index: usize,
         message: &Message<'_>,
-        ages: &mut Vec<i64>,
-        links: &mut Vec<TraceParent>,
+        learnt: &mut Learnt,
     ) -> Result<Vec<Join>, (Reason, String)> {
         if let Some(why) = &message.malformed {
             return Err((Reason::Malformed, why.clone()));
@@ -222,8 +282,12 @@ impl Consumer {
             }
         };
         let age = (self.clock)().duration_since(header.time).as_millis();
-        ages.push(i64::try_from(age).unwrap_or(i64::MAX));
-        links.extend(header.traceparent.as_deref().and_then(TraceParent::parse));
+        learnt.ages.push(i64::try_from(age).unwrap_or(i64::MAX));
+        learnt.links.extend(header.traceparent.as_deref().and_then(TraceParent::parse));
+        if header.awaited {
+            let subject = Write::subject(&header.domain, &header.subject);
+            learnt.awaited.push((index, Mark { subject, version: header.version.packed() }));
+        }
         Ok(joins)
     }
 

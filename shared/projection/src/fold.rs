@@ -277,6 +277,11 @@ impl Projection {
         Table { indexes: self.indexes.clone(), ..Table::new(generation.name(micrograph, self.name)) }
     }
 
+    /// The indexes of its table.
+    pub fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
     /// The events that it folds, as (domain, name), in order.
     pub fn consumes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.folds.keys().copied()

@@ -13,6 +13,7 @@ pub mod consumer;
 pub mod decode;
 pub mod delivery;
 pub mod json;
+pub mod told;
 
 pub mod batch;
 pub mod filter;

@@ -38,6 +38,7 @@ impl Fixture {
             table_prefix: String::new(),
             build: "test".to_owned(),
             clock: || Timestamp::constant(1_300_000_000, 0),
+            edge: micrograph::Edge::default(),
         };
         let app = App::new(micrograph, environment);
         app.create_tables().await?;

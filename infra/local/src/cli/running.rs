@@ -1,11 +1,12 @@
 //! The suite at work behind its server, in one region or in several.
 
-use super::{Options, SAMPLE_QUERIES};
+use super::{CACHE, Options, SAMPLE_QUERIES};
 use crate::folder::{Folder, Holder};
+use crate::purging;
 use crate::regions::{self, Regions};
 use crate::server::{self, Server};
 use crate::suite::Suite;
-use gateway::Graphiql;
+use gateway::{CacheSizes, Graphiql};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -43,7 +44,7 @@ impl Running {
             return Self::start_regions(options, folder, listener, &holder).await;
         }
         let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
-        let server = serve_graph(listener, &suite, &holder, "Tributary".to_owned())?;
+        let server = serve_graph(options, listener, &suite, &holder, "Tributary".to_owned())?;
         Ok(Self { folder, suite, server, others: Vec::new() })
     }
 
@@ -75,7 +76,7 @@ impl Running {
         let mut others = Vec::with_capacity(count);
         let parts = regions::NAMES.iter().zip(folders).zip(suites).zip(listeners.into_iter().zip(&holders));
         for (((region, folder), suite), (listener, holder)) in parts {
-            let server = serve_graph(listener, &suite, holder, format!("Tributary in {region}"))?;
+            let server = serve_graph(options, listener, &suite, holder, format!("Tributary in {region}"))?;
             others.push(Other { region, folder, suite, server });
         }
         let Other { suite, server, folder: _own, .. } = others.remove(0);
@@ -111,6 +112,7 @@ impl Running {
 }
 
 fn serve_graph(
+    options: &Options,
     listener: TcpListener,
     suite: &Arc<Suite>,
     holder: &Holder,
@@ -118,7 +120,11 @@ fn serve_graph(
 ) -> anyhow::Result<Server> {
     let queries = SAMPLE_QUERIES.iter().map(|(what, query)| format!("# {what}\n{query}\n")).collect();
     let graphiql = Graphiql { title, queries };
-    let config = gateway::Config { graphiql: Some(graphiql), ..gateway::Config::default() };
+    let cache = CacheSizes { answers: options.cache.then_some(CACHE), subgraphs: None };
+    let config = gateway::Config { graphiql: Some(graphiql), cache, ..gateway::Config::default() };
     let gateway = Arc::new(suite.gateway(config)?);
+    if options.is_cached() {
+        purging::start(suite, options.purger(&gateway)?)?;
+    }
     Server::start(listener, gateway, suite, holder)
 }

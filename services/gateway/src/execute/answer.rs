@@ -38,6 +38,7 @@ pub(super) fn apply(
         CachePolicy::NO_STORE
     };
     outcome.cache = outcome.cache.merge(policy);
+    outcome.carried.take(&response.headers);
     let (data, errors) = match read(&mut outcome.store, response) {
         Ok(answer) => answer,
         Err(reason) => return refuse(outcome, fetch, response, &reason),

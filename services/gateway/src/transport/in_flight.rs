@@ -86,7 +86,7 @@ impl Drop for Waiting {
     }
 }
 
-fn part_of_the_question(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+pub(super) fn part_of_the_question(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     let mut headers: Vec<(String, Vec<u8>)> = headers
         .iter()
         .filter(|(name, _)| !NOT_PART_OF_THE_QUESTION.contains(&name.as_str()))

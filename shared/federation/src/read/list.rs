@@ -1,10 +1,11 @@
 //! Lists: the rows of one partition, page by page.
 
-use super::{Item, ReadError, Reader, key_of};
+use super::{Item, ReadError, Reader, key_of, shows};
 use crate::error::UserError;
 use crate::key::Key;
 use crate::page::{Cursor, Page, PageArgs, PageError, Row, Scope};
 use aws_sdk_dynamodb::types::AttributeValue;
+use freshness::Tag;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 
@@ -98,6 +99,10 @@ impl Reader {
         list: &List,
         args: &PageArgs,
     ) -> Result<Page<V>, PageError> {
+        shows(|| match &list.index {
+            None => Tag::partition(&self.name, &list.partition),
+            Some(index) => Tag::index(&self.name, &index.name, &list.partition),
+        });
         self.current().await?.read_page(list, args).await
     }
 
@@ -131,6 +136,9 @@ impl Reader {
                 if rows.len() == args.size {
                     more = true;
                     break 'reading;
+                }
+                if let Some(key) = key_of(&item) {
+                    self.shows(&key);
                 }
                 rows.push(self.row(&scope, &names, &item)?);
             }

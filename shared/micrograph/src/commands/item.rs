@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
-use contracts::envelope::{MAX_EVENT_BYTES, event_id};
+use contracts::envelope::{AWAITED, MAX_EVENT_BYTES, event_id};
 use contracts::{Command, CommandEnvelope, Envelope, Kind, Version};
 use projection::Key;
 use projection::delivery::OUTBOX;
@@ -35,6 +35,8 @@ pub(super) struct Loaded<A: Aggregate> {
     pub state: Option<A::State>,
     pub deleted: bool,
     pub commands: Vec<String>,
+    /// The names of the events that stand in its inline outbox.
+    pub told_by: Vec<String>,
 }
 
 /// What is to be written.
@@ -50,6 +52,7 @@ pub(super) struct Next<'a, S> {
 
 /// An event in its envelope, as text.
 pub(super) struct Ready {
+    name: &'static str,
     kind: Kind,
     text: String,
 }
@@ -62,7 +65,7 @@ pub(super) enum Stored<S> {
 
 impl<A: Aggregate> Loaded<A> {
     pub fn into_outcome(self, changed: bool) -> Outcome<A::State> {
-        Outcome { version: self.version, changed, state: self.state }
+        Outcome { version: self.version, changed, state: self.state, told_by: self.told_by }
     }
 
     /// Whether the ring may have lost a command.
@@ -94,7 +97,15 @@ pub(super) async fn load<A: Aggregate>(
         state,
         deleted: item.get("d").and_then(|it| it.as_bool().ok()).copied().unwrap_or(false),
         commands: ids.filter_map(|it| it.as_s().ok()).cloned().collect(),
+        told_by: names(&item),
     })
+}
+
+/// The names of the events that stand in an item's outbox.
+fn names(item: &Attributes) -> Vec<String> {
+    let texts = item.get(OUTBOX).and_then(|it| it.as_l().ok()).into_iter().flatten();
+    let headers = texts.filter_map(|it| projection::decode::header(it.as_s().ok()?).ok());
+    headers.map(|header| header.name.into_owned()).collect()
 }
 
 /// Puts the events of a decision into their envelopes.
@@ -105,6 +116,10 @@ pub(super) fn envelopes<C: Command>(
     events: Vec<Recorded>,
     command: &CommandEnvelope<C>,
 ) -> Result<Vec<Ready>, CommandError> {
+    let mut extra = contracts::Extra::default();
+    if let Some(awaited) = command.extra.0.get(AWAITED).filter(|it| it.is_boolean()) {
+        extra.0.insert(AWAITED.to_owned(), awaited.clone());
+    }
     let wrap = |(index, event): (usize, Recorded)| {
         let published = Published { name: event.name, major: event.major, kind: event.kind };
         if event.domain != micrograph.name() || !micrograph.publishes.contains(&published) {
@@ -134,7 +149,7 @@ pub(super) fn envelopes<C: Command>(
                 .map(|it| it.to_string())
                 .or_else(|| command.traceparent.clone()),
             data: event.data.map_err(CommandError::Internal)?,
-            extra: contracts::Extra::default(),
+            extra: extra.clone(),
         };
         let text =
             serde_json::to_string(&envelope).map_err(|error| CommandError::Internal(error.to_string()))?;
@@ -143,7 +158,7 @@ pub(super) fn envelopes<C: Command>(
             let why = format!("{name} would be {bytes} bytes; an event has at most {MAX_EVENT_BYTES}");
             return Err(Rejection::new("EVENT_TOO_LARGE", why).into());
         }
-        Ok(Ready { kind: event.kind, text })
+        Ok(Ready { name: event.name, kind: event.kind, text })
     };
     events.into_iter().enumerate().map(wrap).collect()
 }
@@ -187,6 +202,7 @@ pub(super) async fn store<A: Aggregate>(
     let mut commands = loaded.commands.clone();
     commands.push(write.command.to_owned());
     let oldest = commands.len().saturating_sub(RING);
+    let told_by = write.events.iter().map(|it| it.name.to_owned()).collect();
     let (inline, own): (Vec<Ready>, Vec<Ready>) =
         write.events.into_iter().partition(|it| it.kind != Kind::Delta);
 
@@ -220,7 +236,7 @@ pub(super) async fn store<A: Aggregate>(
             .expression_attribute_values(":before", AttributeValue::N(before.packed().to_string()))
     };
     let put = put.build().map_err(|error| CommandError::Internal(error.to_string()))?;
-    let outcome = Outcome { version: write.version, changed: true, state };
+    let outcome = Outcome { version: write.version, changed: true, state, told_by };
     if own.is_empty() {
         alone(client, table, put, outcome).await
     } else {

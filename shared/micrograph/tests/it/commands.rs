@@ -92,7 +92,7 @@ async fn versions_go_on_after_an_aggregate_is_deleted_and_made_again() {
     let commands = world.app.commands();
     commands.execute::<Product, _>(&list("c1", "A", "Apron")).await.expect("listed");
     let gone = commands.execute::<Product, _>(&delist("c2", "A")).await.expect("delisted");
-    assert_eq!(gone, Outcome { version: seq(2), changed: true, state: None });
+    assert_eq!(gone, Outcome { version: seq(2), changed: true, state: None, told_by: gone.told_by.clone() });
     let refused = rejected(commands.execute::<Product, _>(&retitle("c3", "A", "Apron")).await);
     assert_eq!(refused.code, "NOT_LISTED");
     let back = commands.execute::<Product, _>(&list("c4", "A", "Apron again")).await.expect("listed");

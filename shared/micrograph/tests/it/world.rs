@@ -45,6 +45,7 @@ impl World {
             table_prefix: "test-".to_owned(),
             build: "build-1".to_owned(),
             clock: || AT,
+            edge: micrograph::Edge::default(),
         };
         App::new(micrograph.clone(), environment.clone()).create_tables().await.expect("tables");
         change(&mut environment);

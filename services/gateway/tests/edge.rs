@@ -1,0 +1,358 @@
+//! What clients and caches see at the edge: persisted queries, cache headers and tags, tokens, guards.
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use gateway::transport::{Handler, InProcess};
+use gateway::{CacheSizes, Config, Gateway, Limits, PersistedQueries, TrustedDocuments};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const SDL: &str = r#"extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key"])
+
+type Query {
+  price: Int
+  title: String
+}
+
+type Mutation {
+  change: Int
+}
+"#;
+
+/// A subgraph whose headers and answers a test sets, and that counts and notes what it is asked.
+#[derive(Clone)]
+struct Subgraph {
+    answer: Arc<Mutex<(StatusCode, HeaderMap, String)>>,
+    asked: Arc<AtomicUsize>,
+    headers: Arc<Mutex<HeaderMap>>,
+}
+
+impl Subgraph {
+    fn new(headers: &[(&'static str, &'static str)]) -> Self {
+        let subgraph = Self { answer: Arc::default(), asked: Arc::default(), headers: Arc::default() };
+        subgraph.answers(StatusCode::OK, headers, r#"{"data":{"price":1}}"#);
+        subgraph
+    }
+
+    fn answers(&self, status: StatusCode, headers: &[(&'static str, &'static str)], body: &str) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        *self.answer.lock().unwrap() = (status, headers, body.to_owned());
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn gateway(&self, config: Config) -> Gateway {
+        let subgraph = self.clone();
+        let handler: Handler = Arc::new(move |request| {
+            subgraph.asked.fetch_add(1, Ordering::Relaxed);
+            *subgraph.headers.lock().unwrap() = request.headers().clone();
+            let (status, headers, body) = subgraph.answer.lock().unwrap().clone();
+            let mut response = Response::new(Bytes::from(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            async move { response }.boxed()
+        });
+        let transport = Arc::new(InProcess::new().with("main", handler));
+        support::gateway_with(&[("main", SDL, Value::Null)], transport, config)
+    }
+}
+
+async fn send(
+    gateway: &Gateway,
+    method: Method,
+    query: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Response<Bytes> {
+    let mut request =
+        Request::builder().method(method).uri(format!("/graphql{query}")).header("host", "shop.example");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+    gateway.handle(request.body(body).unwrap()).await
+}
+
+async fn get(gateway: &Gateway, parameters: &[(&str, &str)], headers: &[(&str, &str)]) -> Response<Bytes> {
+    let query = form_urlencoded::Serializer::new("?".to_owned()).extend_pairs(parameters).finish();
+    send(gateway, Method::GET, &query, headers, &Value::Null).await
+}
+
+async fn post(gateway: &Gateway, headers: &[(&str, &str)], body: Value) -> Response<Bytes> {
+    let mut all = vec![("content-type", "application/json")];
+    all.extend(headers);
+    send(gateway, Method::POST, "", &all, &body).await
+}
+
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+    response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
+
+fn json_of(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+fn code(response: &Response<Bytes>) -> String {
+    json_of(response)["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+fn hash(document: &str) -> String {
+    Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn extension(document: &str) -> Value {
+    json!({ "persistedQuery": { "version": 1, "sha256Hash": hash(document) } })
+}
+
+const PUBLIC: (&str, &str) = ("cache-control", "public, max-age=60");
+const PRICE: &[(&str, &str)] = &[("query", "{ price }")];
+
+#[tokio::test]
+async fn a_client_names_a_document_then_sends_it_then_names_it_for_good() {
+    let gateway = Subgraph::new(&[PUBLIC]).gateway(Config::default());
+    let extensions = extension("{ price }").to_string();
+    for accept in ["application/json", "application/graphql-response+json"] {
+        let unknown = get(&gateway, &[("extensions", &extensions)], &[("accept", accept)]).await;
+        assert_eq!(unknown.status(), StatusCode::OK);
+        assert_eq!(header(&unknown, "cache-control"), "private, no-cache, must-revalidate");
+        assert_eq!(json_of(&unknown)["errors"][0]["message"], "PersistedQueryNotFound");
+        assert_eq!(code(&unknown), "PERSISTED_QUERY_NOT_FOUND");
+    }
+    let registered = get(&gateway, &[("query", "{ price }"), ("extensions", &extensions)], &[]).await;
+    assert_eq!(json_of(&registered), json!({ "data": { "price": 1 } }));
+    let named = get(&gateway, &[("extensions", &extensions)], &[]).await;
+    assert_eq!(json_of(&named), json!({ "data": { "price": 1 } }));
+    assert_eq!(header(&named, "cache-control"), "max-age=60, public");
+    let posted = post(&gateway, &[], json!({ "extensions": extension("{ price }") })).await;
+    assert_eq!(json_of(&posted), json!({ "data": { "price": 1 } }));
+}
+
+#[tokio::test]
+async fn a_document_that_is_not_valid_is_not_kept() {
+    let gateway = Subgraph::new(&[PUBLIC]).gateway(Config::default());
+    for document in ["{ nowhere }", "{ price"] {
+        let full = json!({ "query": document, "extensions": extension(document) });
+        assert!(code(&post(&gateway, &[], full).await).starts_with("GRAPHQL_"));
+        let named = post(&gateway, &[], json!({ "extensions": extension(document) })).await;
+        assert_eq!(code(&named), "PERSISTED_QUERY_NOT_FOUND");
+    }
+    let wrong = json!({ "query": "{ price }", "extensions": extension("{ title }") });
+    let wrong = post(&gateway, &[], wrong).await;
+    assert_eq!((wrong.status(), code(&wrong).as_str()), (StatusCode::OK, "PERSISTED_QUERY_HASH_MISMATCH"));
+}
+
+#[tokio::test]
+async fn a_mutation_is_persisted_and_still_not_run_by_get() {
+    let gateway = Subgraph::new(&[]).gateway(Config::default());
+    let document = "mutation { change }";
+    let _ = post(&gateway, &[], json!({ "query": document, "extensions": extension(document) })).await;
+    let got = get(&gateway, &[("extensions", &extension(document).to_string())], &[]).await;
+    assert_eq!(got.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn trusted_documents_are_all_that_is_run() {
+    let trusted = TrustedDocuments::parse(r#"{"price":"{ price }"}"#).unwrap();
+    let persisted_queries = PersistedQueries::Trusted(Arc::new(trusted));
+    let gateway = Subgraph::new(&[PUBLIC]).gateway(Config { persisted_queries, ..Config::default() });
+    let data = json!({ "data": { "price": 1 } });
+    assert_eq!(json_of(&get(&gateway, &[("documentId", "price")], &[]).await), data);
+    assert_eq!(json_of(&get(&gateway, PRICE, &[]).await), data);
+    assert_eq!(code(&get(&gateway, &[("query", "{ title }")], &[]).await), "DOCUMENT_NOT_TRUSTED");
+    assert_eq!(code(&get(&gateway, &[("documentId", "other")], &[]).await), "DOCUMENT_NOT_TRUSTED");
+}
+
+#[tokio::test]
+async fn who_would_send_too_long_a_url_is_told_to_post() {
+    let limits = Limits { url_bytes: 400, ..Limits::default() };
+    let gateway = Subgraph::new(&[PUBLIC]).gateway(Config { limits, ..Config::default() });
+    let document = "query A($a: Boolean!) { price @include(if: $a) }";
+    let ask = |padding: usize| json!({ "query": document, "variables": { "a": true, "b": "x".repeat(padding) }, "extensions": extension(document) });
+    assert_eq!(header(&post(&gateway, &[], ask(1)).await, "graphql-use-method"), "");
+    assert_eq!(header(&post(&gateway, &[], ask(200)).await, "graphql-use-method"), "POST");
+    let long = get(&gateway, &[("query", &format!("{{ price }} # {}", "x".repeat(400)))], &[]).await;
+    assert_eq!((long.status(), code(&long).as_str()), (StatusCode::URI_TOO_LONG, "REQUEST_URL_TOO_LONG"));
+    assert_eq!(header(&long, "graphql-use-method"), "POST");
+}
+
+#[tokio::test]
+async fn cache_headers_say_what_all_parts_allow() {
+    let subgraph = Subgraph::new(&[
+        ("cache-control", "public, max-age=60, stale-while-revalidate=30, stale-if-error=90"),
+        ("age", "20"),
+        ("cache-tag", "b,a"),
+    ]);
+    let gateway = subgraph.gateway(Config::default());
+    let answer = get(&gateway, PRICE, &[]).await;
+    assert_eq!(
+        header(&answer, "cache-control"),
+        "max-age=40, public, stale-while-revalidate=30, stale-if-error=90"
+    );
+    assert_eq!(header(&answer, "cache-tag"), "a,b");
+    assert_eq!(header(&answer, "vary"), "accept, accept-encoding, x-consistency-token, authorization");
+    // What only the client may keep has no tags: they would tell what it shows.
+    subgraph.answers(
+        StatusCode::OK,
+        &[("cache-control", "private, max-age=60"), ("cache-tag", "a")],
+        r#"{"data":{"price":1}}"#,
+    );
+    let answer = get(&gateway, PRICE, &[]).await;
+    assert_eq!((header(&answer, "cache-control"), header(&answer, "cache-tag")), ("max-age=60, private", ""));
+    // Errors and mutations are never kept.
+    subgraph.answers(StatusCode::OK, &[PUBLIC], r#"{"data":{"price":null},"errors":[{"message":"no"}]}"#);
+    assert_eq!(header(&get(&gateway, PRICE, &[]).await, "cache-control"), "no-store");
+    subgraph.answers(StatusCode::OK, &[PUBLIC], r#"{"data":{"change":1}}"#);
+    let changed = post(&gateway, &[], json!({ "query": "mutation { change }" })).await;
+    assert_eq!(header(&changed, "cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn what_can_not_be_purged_by_few_tags_is_for_the_client_alone() {
+    let tags: Vec<String> = (0..60).map(|it| format!("other:{it}")).collect();
+    let tags: &'static str = Box::leak(tags.join(",").into_boxed_str());
+    let gateway = Subgraph::new(&[PUBLIC, ("cache-tag", tags)]).gateway(Config::default());
+    let answer = get(&gateway, PRICE, &[]).await;
+    assert_eq!((header(&answer, "cache-control"), header(&answer, "cache-tag")), ("max-age=60, private", ""));
+}
+
+fn caching() -> Config {
+    Config { cache: CacheSizes { answers: Some(1 << 20), subgraphs: None }, ..Config::default() }
+}
+
+fn tags(text: &str) -> Vec<freshness::Tag> {
+    text.split(',').filter_map(freshness::Tag::parse).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gateway_keeps_answers_until_they_are_purged() {
+    let subgraph = Subgraph::new(&[PUBLIC, ("cache-tag", "price:1")]);
+    let gateway = subgraph.gateway(caching());
+    assert_eq!(header(&get(&gateway, PRICE, &[]).await, "age"), "");
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let again = get(&gateway, PRICE, &[]).await;
+    assert_eq!((header(&again, "age"), header(&again, "cache-control")), ("5", "max-age=60, public"));
+    assert_eq!(subgraph.asked(), 1);
+    // Another client's rights, another question, another answer.
+    let _ = get(&gateway, PRICE, &[("authorization", "Bearer x")]).await;
+    let _ = get(&gateway, &[("query", "{ p: price }")], &[]).await;
+    assert_eq!(subgraph.asked(), 3);
+    gateway.purge(&tags("price:2"));
+    let _ = get(&gateway, PRICE, &[]).await;
+    assert_eq!(subgraph.asked(), 3);
+    gateway.purge(&tags("price:1"));
+    subgraph.answers(StatusCode::OK, &[PUBLIC], r#"{"data":{"price":2}}"#);
+    assert_eq!(json_of(&get(&gateway, PRICE, &[]).await), json!({ "data": { "price": 2 } }));
+    assert_eq!(subgraph.asked(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_is_served_while_it_is_made_anew_and_where_it_can_not_be() {
+    let long = ("cache-control", "public, max-age=10, stale-while-revalidate=10, stale-if-error=60");
+    let subgraph = Subgraph::new(&[long]);
+    let gateway = subgraph.gateway(caching());
+    let _ = get(&gateway, PRICE, &[]).await;
+    tokio::time::advance(std::time::Duration::from_secs(15)).await;
+    subgraph.answers(StatusCode::OK, &[long], r#"{"data":{"price":2}}"#);
+    let stale = get(&gateway, PRICE, &[]).await;
+    assert_eq!((json_of(&stale), header(&stale, "age")), (json!({ "data": { "price": 1 } }), "15"));
+    while subgraph.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert_eq!(json_of(&get(&gateway, PRICE, &[]).await), json!({ "data": { "price": 2 } }));
+    tokio::time::advance(std::time::Duration::from_secs(40)).await;
+    subgraph.answers(StatusCode::INTERNAL_SERVER_ERROR, &[], "down");
+    assert_eq!(json_of(&get(&gateway, PRICE, &[]).await), json!({ "data": { "price": 2 } }));
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    assert_eq!(code(&get(&gateway, PRICE, &[]).await), "SUBGRAPH_HTTP_ERROR");
+}
+
+#[tokio::test]
+async fn subgraphs_answers_are_kept_too() {
+    let subgraph = Subgraph::new(&[PUBLIC, ("cache-tag", "price:1")]);
+    let cache = CacheSizes { answers: None, subgraphs: Some(1 << 20) };
+    let gateway = subgraph.gateway(Config { cache, ..Config::default() });
+    for _ in 0..3 {
+        let _ = get(&gateway, PRICE, &[]).await;
+        let _ = get(&gateway, &[("query", "query Other { price }")], &[]).await;
+    }
+    assert_eq!(subgraph.asked(), 1);
+    gateway.purge(&tags("price:1"));
+    let _ = get(&gateway, PRICE, &[]).await;
+    assert_eq!(subgraph.asked(), 2);
+    // A mutation is always sent.
+    for _ in 0..2 {
+        let _ = post(&gateway, &[], json!({ "query": "mutation { change }" })).await;
+    }
+    assert_eq!(subgraph.asked(), 4);
+}
+
+#[tokio::test]
+async fn tokens_go_out_with_what_was_written_and_come_back_with_what_is_asked() {
+    let subgraph = Subgraph::new(&[("x-consistency-token", "written")]);
+    let gateway = subgraph.gateway(caching());
+    subgraph.answers(StatusCode::OK, &[("x-consistency-token", "written")], r#"{"data":{"change":1}}"#);
+    let changed = post(&gateway, &[], json!({ "query": "mutation { change }" })).await;
+    assert_eq!(header(&changed, "x-consistency-token"), "written");
+
+    subgraph.answers(
+        StatusCode::OK,
+        &[PUBLIC, ("x-consistency-behind", "shop-prices")],
+        r#"{"data":{"price":1}}"#,
+    );
+    let answer = get(&gateway, PRICE, &[("x-consistency-token", "written")]).await;
+    assert_eq!(subgraph.headers.lock().unwrap()["x-consistency-token"], "written");
+    assert_eq!(json_of(&answer)["extensions"]["consistency"]["behind"], json!(["shop-prices"]));
+    assert_eq!(header(&answer, "cache-control"), "no-store");
+    // The same as an extension, for who can't set headers.
+    let body = json!({ "query": "{ price }", "extensions": { "consistencyToken": "other" } });
+    let _ = post(&gateway, &[], body).await;
+    assert_eq!(subgraph.headers.lock().unwrap()["x-consistency-token"], "other");
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_who_takes_it() {
+    let subgraph = Subgraph::new(&[PUBLIC]);
+    let long = json!({ "data": { "title": "tea ".repeat(1_000) } });
+    subgraph.answers(StatusCode::OK, &[PUBLIC], &long.to_string());
+    let gateway = subgraph.gateway(Config::default());
+    let query = [("query", "{ title }")];
+    let plain = get(&gateway, &query, &[]).await;
+    assert_eq!((header(&plain, "content-encoding"), json_of(&plain)), ("", long.clone()));
+    let coded = get(&gateway, &query, &[("accept-encoding", "gzip, br")]).await;
+    assert_eq!(header(&coded, "content-encoding"), "br");
+    assert!(coded.body().len() < plain.body().len() / 10);
+    let off = subgraph.gateway(Config { compress: false, ..Config::default() });
+    assert_eq!(header(&get(&off, &query, &[("accept-encoding", "br")]).await, "content-encoding"), "");
+}
+
+#[tokio::test]
+async fn a_browser_can_not_be_made_to_ask_for_another_site() {
+    let gateway = Subgraph::new(&[PUBLIC]).gateway(Config { csrf_guard: true, ..Config::default() });
+    let blocked = get(&gateway, PRICE, &[]).await;
+    assert_eq!((blocked.status(), code(&blocked).as_str()), (StatusCode::BAD_REQUEST, "CSRF_GUARD"));
+    assert_eq!(get(&gateway, PRICE, &[("apollo-require-preflight", "true")]).await.status(), StatusCode::OK);
+    assert_eq!(post(&gateway, &[], json!({ "query": "{ price }" })).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_operation_that_may_cost_too_much_is_not_run() {
+    let subgraph = Subgraph::new(&[PUBLIC]);
+    let limits = Limits { cost: 5, ..Limits::default() };
+    let gateway = subgraph.gateway(Config { limits, ..Config::default() });
+    let refused = post(&gateway, &[], json!({ "query": "mutation { change }" })).await;
+    assert_eq!(code(&refused), "COST_LIMIT_EXCEEDED");
+    assert_eq!(json_of(&refused)["errors"][0]["extensions"]["cost"], 10);
+    assert_eq!(subgraph.asked(), 0);
+}

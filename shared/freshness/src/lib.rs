@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod tag;
+mod token;
+
+pub use tag::{CACHE_TAG, MOST_TAGS, Tag, Tags};
+pub use token::{
+    CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, Key, LIFE_SECONDS, MOST_WRITES, Token, TokenError, Write,
+};
