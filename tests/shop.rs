@@ -1,5 +1,7 @@
 //! The suite with the sample shop in it, in memory.
 
+#![allow(dead_code, reason = "each test uses its share")]
+
 use bytes::Bytes;
 use embedded::queue::Chaos;
 use gateway::Gateway;

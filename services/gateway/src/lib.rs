@@ -37,14 +37,9 @@ mod error;
 pub mod http;
 pub mod transport;
 
-<<<<<<< HEAD
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
-pub use config::{Config, Graphiql, Limits};
-=======
-pub use composition::{CompositionError, Conflict, Subgraph, compose};
 pub use config::{CacheSizes, Config, Graphiql, Limits};
->>>>>>> a9dfb9c (The gateway at the edge: cache tags and purges, persisted queries, read-your-writes, rights, resilience)
 pub use error::{GraphQlError, Location, PathSegment, codes};
 pub use gateway::{Answer, Gateway, GatewayError, Method};
 #[cfg(feature = "dynamodb")]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::composition::Subgraph;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
@@ -17,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::composition::{Subgraph, compose};
+use crate::composition::compose;
 use crate::gateway::Gateway;
 use crate::supergraph::Supergraph;
 use crate::transport::{SubgraphRequest, Transport};

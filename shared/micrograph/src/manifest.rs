@@ -467,6 +467,8 @@ impl Parts {
                 micrograph.quarantine_table().name,
                 micrograph.generations_table().name,
             ],
+            // What changed, for caches.
+            puts_events: true,
             ..Function::new()
         };
         Self { table, queue, feed, function }
