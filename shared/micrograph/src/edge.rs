@@ -23,8 +23,8 @@ pub const TAGS_CHANGED: &str = "CacheTagsChanged";
 /// The most tags in one event: they take about 150 KB.
 const TAGS: usize = 5_000;
 
-/// For how long it is remembered that a projection reached a version, in seconds: longer than any token is good.
-const REMEMBERED: i64 = 2 * freshness::LIFE_SECONDS as i64;
+/// For how long it is remembered that a projection reached a version, in seconds: twice as long as a token is good.
+const REMEMBERED: i64 = 1_200;
 
 /// Keys in one `BatchGetItem`.
 const KEYS: usize = 100;
