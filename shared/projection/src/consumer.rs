@@ -129,7 +129,18 @@ impl Consumer {
         let (micrograph, table) = (micrograph.into(), table.into());
         let (snapshots, filter) = (None, Some(Filter::default()));
         let (announce, progress) = (None, None);
-        Self { micrograph, projection, table, store, quarantine, snapshots, filter, announce, progress, clock }
+        Self {
+            micrograph,
+            projection,
+            table,
+            store,
+            quarantine,
+            snapshots,
+            filter,
+            announce,
+            progress,
+            clock,
+        }
     }
 
     /// Has items go on from the state of their source where changes that have an order never come.
