@@ -67,14 +67,14 @@ impl Write {
 
     /// How a type of event stands in a token.
     pub fn event(domain: &str, event: &str) -> u32 {
-        let [a, b, c, d, ..] = digest(&[domain, event]);
-        u32::from_be_bytes([a, b, c, d])
+        let digest = digest(&[domain, event]);
+        u32::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
     }
 
     /// How an aggregate stands in a token.
     pub fn subject(domain: &str, subject: &str) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = digest(&[domain, subject]);
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        let digest = digest(&[domain, subject]);
+        u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
     }
 }
 
