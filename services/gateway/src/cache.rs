@@ -176,8 +176,8 @@ impl<V: Clone + Send + Sync> TaggedCache<V> {
 
     fn is_valid(&self, kept: &Kept<V>) -> bool {
         let purges = self.purges.read().unwrap_or_else(PoisonError::into_inner);
-        let purged = |tag: &Tag| purges.last.get(tag).is_some_and(|at| *at > kept.began.0);
-        kept.began.0 >= purges.floor && !kept.tags.iter().any(purged)
+        let later = |tag: &Tag| purges.last.get(tag).is_some_and(|at| *at > kept.began.0);
+        kept.began.0 >= purges.floor && !kept.tags.iter().any(later)
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(cache.find(&question("q")), stale(60, true));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(cache.find(&question("q")), stale(90, false));
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(cache.find(&question("q")), Found::Nothing);
     }
 

@@ -10,6 +10,7 @@ use crate::transport::Resilience;
 
 /// The gateway's settings.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// What a request may cost before it is refused.
     pub limits: Limits,

@@ -135,6 +135,7 @@ mod tests {
         type Info { next: String }
         type Item { name: String  parts: [Item]  grid: [[Item]] }";
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that a test reads as the question that it asks")]
     fn cost_of(text: &str, variables: serde_json::Value) -> u64 {
         let document = parse_schema::<String>(SDL).unwrap().into_static();
         let schema = Schema::new(&document);

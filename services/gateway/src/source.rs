@@ -259,7 +259,7 @@ impl Keeper {
                 }
             }
             Err(error) => {
-                tracing::error!(supergraph = hash, %error, "a supergraph can't be served; the old one stays")
+                tracing::error!(supergraph = hash, %error, "a supergraph can't be served; the old one stays");
             }
         }
     }

@@ -101,6 +101,7 @@ struct StockLedger {
 impl StockLedger {
     /// The last adjustments, the latest first: as many as `first` says, 1 to 50.
     #[graphql(complexity = "usize::try_from(first).unwrap_or(0) * child_complexity")]
+    #[expect(clippy::unused_async, reason = "resolvers with arguments are async functions to async-graphql")]
     async fn entries(&self, #[graphql(default = 10)] first: i32) -> Result<Vec<StockLedgerEntry>> {
         let most = usize::try_from(first).ok().filter(|first| (1..=ledger::ENTRIES).contains(first));
         let most =

@@ -148,7 +148,6 @@ async fn stopped() {
             _ = interrupted => {}
             _ = terminated.recv() => {}
         }
-        return;
     }
     #[cfg(not(unix))]
     let _ = interrupted.await;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// For how long a query waits for the projections that it reads to reach its token, altogether.
-pub const PATIENCE: Duration = Duration::from_millis(1_000);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a subgraph keeps the promise that who wrote will read it.
 #[derive(Clone, Debug)]

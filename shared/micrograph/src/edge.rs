@@ -3,6 +3,7 @@
 
 use crate::generations::Read;
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use federation::Consistency;
@@ -137,7 +138,9 @@ impl Marks {
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error)
-                if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(())
             }

@@ -41,7 +41,7 @@ struct To {
     /// The folder of schemas [default: `schemas` in the folder of state]
     #[arg(long, global = true, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// A registry over HTTP, with a token in TRIBUTARY_REGISTRY_TOKEN
+    /// A registry over HTTP, with a token in `TRIBUTARY_REGISTRY_TOKEN`
     #[arg(long, global = true, value_name = "URL", env = "TRIBUTARY_REGISTRY")]
     registry: Option<String>,
     /// The variant: a deployed graph, such as production, staging or a branch's
@@ -276,11 +276,10 @@ pub(super) async fn run(options: &Options, asked: Asked) -> anyhow::Result<()> {
             eprintln!("error: {error:#}");
             Err(Verdict::Failed.into())
         }
-        Err(Unanswered::Here(RegistryError::Refused(report))) => {
-            print!("{}", Told::Report(*report).written(to.format, &sources)?);
-            Err(Verdict::Refused.into())
-        }
-        Err(Unanswered::There(RemoteError::Refused(report))) => {
+        Err(
+            Unanswered::Here(RegistryError::Refused(report))
+            | Unanswered::There(RemoteError::Refused(report)),
+        ) => {
             print!("{}", Told::Report(*report).written(to.format, &sources)?);
             Err(Verdict::Refused.into())
         }

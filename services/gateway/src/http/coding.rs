@@ -136,7 +136,7 @@ mod tests {
                 let mut plain = Vec::new();
                 let from = &mut &coded.body()[..];
                 match name {
-                    "br" => _ = brotli::BrotliDecompress(from, &mut plain).unwrap(),
+                    "br" => brotli::BrotliDecompress(from, &mut plain).unwrap(),
                     "zstd" => zstd::stream::copy_decode(from, &mut plain).unwrap(),
                     _ => _ = std::io::copy(&mut flate2::read::GzDecoder::new(from), &mut plain).unwrap(),
                 }

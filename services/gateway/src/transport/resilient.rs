@@ -80,7 +80,7 @@ impl ResilientTransport {
         let Some(circuit) = circuits.get_mut(subgraph) else { return Ok(()) };
         match circuit.open_since {
             Some(since) if since.elapsed() < breaker.rest => {
-                Err(TransportError::Resting(breaker.rest - since.elapsed()))
+                Err(TransportError::Resting(breaker.rest.saturating_sub(since.elapsed())))
             }
             Some(_) => {
                 // This one tries; the others wait for what becomes of it, or for another rest.
@@ -122,10 +122,9 @@ impl ResilientTransport {
             timed(second.timeout, self.inner.send(second)).await
         });
         match select(first, late).await {
-            Either::Left((answer, _)) => answer,
             // The second failed; the first one may still answer.
             Either::Right((Err(_), first)) => first.await,
-            Either::Right((answer, _)) => answer,
+            Either::Left((answer, _)) | Either::Right((answer, _)) => answer,
         }
     }
 }

@@ -247,7 +247,7 @@ async fn clients_that_do_not_count_and_operations_that_are_rare_hit_nothing() {
     let without = CATALOGUE.replace("  \"Who wrote it.\"\n  author: String\n", "");
     registry.change_settings(|it| _ = it.usage.ignored_clients.insert("web".to_owned())).await.unwrap();
     assert!(checked(&registry, "catalogue", &without).await.passed());
-    registry.change_settings(|it| it.usage = Default::default()).await.unwrap();
+    registry.change_settings(|it| it.usage = registry::settings::UsageSettings::default()).await.unwrap();
     assert!(!checked(&registry, "catalogue", &without).await.passed());
     registry.change_settings(|it| it.usage.least = 4).await.unwrap();
     assert!(checked(&registry, "catalogue", &without).await.passed());

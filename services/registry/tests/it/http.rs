@@ -122,7 +122,7 @@ async fn a_team_checks_publishes_and_reads() {
     assert_eq!((listed.len(), &listed[0].variant), (1, &production()));
     let (_, history): (_, Vec<Release>) =
         server.ask("reader", Method::GET, "/v1/variants/production/history?limit=1", &()).await;
-    assert_eq!(history, [published.release.clone()]);
+    assert_eq!(history, std::slice::from_ref(&published.release));
 
     let supergraph = "/v1/variants/production/supergraph";
     let response = server.raw("reader", Method::GET, supergraph, String::new()).await;

@@ -109,7 +109,7 @@ async fn fails_anywhere(fresh: impl Fn() -> (Option<tempfile::TempDir>, Arc<dyn 
             match &told {
                 Ok(_) => assert_eq!(by, ["before", "failing"], "{fault:?} at {write}"),
                 Err(_) => {
-                    assert!(by == ["before"] || by == ["before", "failing"], "{fault:?} at {write}: {by:?}")
+                    assert!(by == ["before"] || by == ["before", "failing"], "{fault:?} at {write}: {by:?}");
                 }
             }
             publish(&sound, "after").await.unwrap();
