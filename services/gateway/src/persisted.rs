@@ -37,7 +37,7 @@ pub trait DocumentStore: fmt::Debug + Send + Sync {
     /// Where the store can't be asked; the client is then treated as if the document were not known.
     async fn get(&self, hash: &str) -> Result<Option<Arc<str>>, DocumentStoreError>;
 
-    /// Keeps a valid document of at most [`MAX_DOCUMENT`] bytes under its hash.
+    /// Keeps a valid document of at most `MAX_DOCUMENT` bytes under its hash.
     ///
     /// # Errors
     /// Where it can't be kept; the client will send it again.
