@@ -26,8 +26,8 @@ impl Cache for OwnCache {
     }
 }
 
-/// Purges caches from now on: the queue, the rule that feeds it, the purger behind it.
-pub fn start(suite: &Suite, purger: Purger) -> anyhow::Result<()> {
+/// Creates the queue, and puts the rule that feeds it: before anything is announced.
+pub fn declare(suite: &Suite) -> anyhow::Result<()> {
     let manifest = purger::manifest();
     for queue in &manifest.queues {
         wiring::create(suite, queue)?;
@@ -36,6 +36,11 @@ pub fn start(suite: &Suite, purger: Purger) -> anyhow::Result<()> {
         let Target::Queue(queue) = &rule.target else { continue };
         suite.bus.put_rule(&rule.name, &rule.pattern, vec![BusTarget::queue(queue)])?;
     }
+    Ok(())
+}
+
+/// Purges caches from now on.
+pub fn start(suite: &Suite, purger: Purger) -> anyhow::Result<()> {
     let tally = Arc::clone(&suite.tally);
     let handler: Handler = Arc::new(move |payload: Bytes, _: Deadline| {
         let (purger, tally) = (purger.clone(), Arc::clone(&tally));

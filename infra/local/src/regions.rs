@@ -5,21 +5,20 @@
 //! it is to hear waits in the queues.
 
 use crate::folder::Folder;
-use crate::suite::{Settings, Suite};
+use crate::suite::{self, Settings, Suite};
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use bytes::Bytes;
 use embedded::events::Target as BusTarget;
 use embedded::mapping::{Backoff, Deadline, Handler, HandlerError, MappingConfig};
-use embedded::{DynamoDb, EventSourceMapping, QueueConfig, Queues};
+use embedded::{EventSourceMapping, QueueConfig};
 use micrograph::regions::{Homes, Relay, RelayError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// The regions that there can be, in the order in which `--regions` takes them.
 pub const NAMES: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
@@ -42,23 +41,17 @@ pub struct Place {
 }
 
 /// What goes between the regions, and what doesn't.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Links {
     suites: RwLock<BTreeMap<String, Weak<Suite>>>,
-    cut: watch::Sender<BTreeSet<String>>,
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Self { suites: RwLock::default(), cut: watch::Sender::new(BTreeSet::new()) }
-    }
+    cut: Mutex<BTreeSet<String>>,
 }
 
 impl Links {
     /// The suite of another region, as one region reaches it.
     fn reach(&self, from: &str, to: &str) -> Result<Arc<Suite>, RelayError> {
         let unreachable = |source: &str| RelayError { region: to.to_owned(), source: source.into() };
-        if let Some(cut) = self.cut.borrow().iter().find(|cut| [from, to].contains(&cut.as_str())) {
+        if let Some(cut) = self.cut().iter().find(|cut| [from, to].contains(&cut.as_str())) {
             return Err(unreachable(&format!("{cut} is cut off")));
         }
         self.suite(to).ok_or_else(|| unreachable("it is not running"))
@@ -67,6 +60,11 @@ impl Links {
     /// The suite of a region, for who stands above the regions.
     fn suite(&self, region: &str) -> Option<Arc<Suite>> {
         self.suites.read().unwrap_or_else(PoisonError::into_inner).get(region).and_then(Weak::upgrade)
+    }
+
+    /// The regions that are cut off.
+    fn cut(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, region: &str, suite: &Arc<Suite>) {
@@ -170,8 +168,6 @@ async fn forward(place: &Place, to: &str, payload: &[u8]) -> Result<Value, Handl
 pub struct Regions {
     /// One for each region, in their order.
     pub suites: Vec<Arc<Suite>>,
-    /// What goes between them.
-    pub links: Arc<Links>,
 }
 
 impl Regions {
@@ -193,12 +189,13 @@ impl Regions {
         for app in suites.iter().flat_map(|suite| suite.apps.values()) {
             app.tell_homes().await?;
         }
-        Ok(Self { suites, links })
+        Ok(Self { suites })
     }
 
     /// Waits until there is nothing left to do in any region; with one that is cut off there always is.
     pub async fn drained(&self) -> anyhow::Result<()> {
-        drained(&self.suites).await
+        let suites: Vec<&Suite> = self.suites.iter().map(|suite| &**suite).collect();
+        suite::drained(&suites).await
     }
 
     /// Finishes what is under way in each.
@@ -209,20 +206,6 @@ impl Regions {
         for suite in self.suites {
             Arc::into_inner(suite).expect("nobody else has the suite").stop().await;
         }
-    }
-}
-
-/// Waits until there is nothing left to do in any of these suites.
-pub async fn drained(suites: &[Arc<Suite>]) -> anyhow::Result<()> {
-    let queues: Vec<Queues> = suites.iter().map(|suite| suite.queues.clone()).collect();
-    let databases: Vec<DynamoDb> = suites.iter().flat_map(|suite| suite.databases()).cloned().collect();
-    loop {
-        embedded::idle(&queues, &databases).await?;
-        if suites.iter().all(|suite| suite.dead_letters().is_empty()) {
-            return Ok(());
-        }
-        // They are on their way into the quarantine.
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -274,11 +257,11 @@ pub async fn answer(suite: &Suite, ask: Ask) -> anyhow::Result<Vec<Standing>> {
         Ask::List => {}
         Ask::Cut(region) => {
             known(&region)?;
-            place.links.cut.send_modify(|cut| _ = cut.insert(region));
+            place.links.cut().insert(region);
         }
         Ask::Heal(region) => {
             known(&region)?;
-            place.links.cut.send_modify(|cut| _ = cut.remove(&region));
+            place.links.cut().remove(&region);
         }
         Ask::FailOver { from, to } => {
             known(&from)?;
@@ -310,6 +293,6 @@ async fn standing(region: &str, suite: &Suite, place: &Place) -> anyhow::Result<
     let others = place.all.iter().filter(|it| *it != region);
     let waiting = others.map(|other| Ok((other.clone(), suite.queues.depth(&forward_queue(other))?.total())));
     let waiting = waiting.collect::<anyhow::Result<_>>()?;
-    let cut = place.links.cut.borrow().contains(region);
+    let cut = place.links.cut().contains(region);
     Ok(Standing { region: region.to_owned(), cut, shards, epoch, waiting })
 }

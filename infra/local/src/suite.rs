@@ -3,7 +3,7 @@
 use crate::folder::Folder;
 use crate::regions::{self, Neighbour, Place};
 use crate::tally::Tally;
-use crate::{archiving, wiring};
+use crate::{archiving, purging, wiring};
 use anyhow::Context as _;
 use archive::Archive;
 use embedded::queue::{Chaos, Outgoing};
@@ -118,6 +118,9 @@ impl Suite {
         };
         wiring::declare(&suite)?;
         archiving::declare(&suite)?;
+        if settings.edge.announces {
+            purging::declare(&suite)?;
+        }
         if let Some(place) = &suite.place {
             regions::start(&suite, place)?;
         }
@@ -134,10 +137,6 @@ impl Suite {
         Ok(suite)
     }
 
-    pub(crate) fn databases(&self) -> impl Iterator<Item = &DynamoDb> {
-        self.databases.values()
-    }
-
     /// The database of a micrograph.
     pub(crate) fn database(&self, micrograph: &str) -> Option<&DynamoDb> {
         self.databases.get(micrograph)
@@ -152,13 +151,17 @@ impl Suite {
 
     /// Composes the micrographs' subgraphs behind a gateway.
     pub fn gateway(&self, config: gateway::Config) -> anyhow::Result<Gateway> {
-        let mut subgraphs = Vec::new();
+        let subgraph = |(name, url, sdl): (&str, String, &str)| gateway::Subgraph {
+            name: name.to_owned(),
+            url,
+            sdl: sdl.to_owned(),
+        };
+        let subgraphs: Vec<_> = self.subgraphs().map(subgraph).collect();
         let mut transport = InProcess::new();
         for (name, app) in &self.apps {
-            let Some(subgraph) = app.subgraph() else { continue };
-            let (name, url) = ((*name).to_owned(), format!("in-process:{name}"));
-            transport = transport.with(name.clone(), Arc::clone(&subgraph.serve));
-            subgraphs.push(gateway::Subgraph { name, url, sdl: subgraph.sdl.clone() });
+            if let Some(subgraph) = app.subgraph() {
+                transport = transport.with((*name).to_owned(), Arc::clone(&subgraph.serve));
+            }
         }
         let supergraph = gateway::compose(&subgraphs).context("the subgraphs don't compose")?;
         Ok(Gateway::new(supergraph, Arc::new(transport), config)?)
@@ -182,15 +185,7 @@ impl Suite {
 
     /// Waits until there is nothing left to do.
     pub async fn drained(&self) -> anyhow::Result<()> {
-        let databases: Vec<DynamoDb> = self.databases().cloned().collect();
-        loop {
-            embedded::idle(std::slice::from_ref(&self.queues), &databases).await?;
-            if self.dead_letters().is_empty() {
-                return Ok(());
-            }
-            // They are on their way into the quarantine.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        drained(&[self]).await
     }
 
     /// Messages that wait in queues, dead letters aside.
@@ -219,6 +214,21 @@ impl Suite {
                 tracing::error!(%error, "a stream's reader ended in a panic");
             }
         }
+    }
+}
+
+/// Waits until there is nothing left to do in any of these suites, which may give each other work.
+pub async fn drained(suites: &[&Suite]) -> anyhow::Result<()> {
+    let queues: Vec<Queues> = suites.iter().map(|suite| suite.queues.clone()).collect();
+    let databases: Vec<DynamoDb> =
+        suites.iter().flat_map(|suite| suite.databases.values()).cloned().collect();
+    loop {
+        embedded::idle(&queues, &databases).await?;
+        if suites.iter().all(|suite| suite.dead_letters().is_empty()) {
+            return Ok(());
+        }
+        // They are on their way into the quarantine.
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

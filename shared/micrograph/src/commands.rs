@@ -3,7 +3,6 @@
 mod item;
 mod queue;
 
-pub(crate) use item::REGION;
 pub(crate) use queue::{Decider, decider};
 
 use crate::aggregate::{Aggregate, Context, Decide, Decision, Rejection};

@@ -1,6 +1,5 @@
 //! The outbox role: carries events from the stream of an owned table to the bus.
 
-use crate::commands::REGION;
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
 use crate::regions::{HOMES, Homes, REPLICA};
@@ -87,6 +86,19 @@ struct Change<'a> {
     new_image: Option<&'a RawValue>,
 }
 
+/// Where an item was written, which is all that is looked at of an image: it goes out as it came.
+#[derive(Deserialize)]
+struct Image<'a> {
+    #[serde(borrow, default)]
+    region: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a> {
+    #[serde(rename = "S", borrow)]
+    text: Cow<'a, str>,
+}
+
 /// What came of a call.
 enum Put<'a> {
     /// These were not taken, the others were.
@@ -153,8 +165,8 @@ impl Publisher {
         let mut entries = Vec::with_capacity(records.len());
         for Record { arn, dynamodb } in records {
             let Some(Change { sequence_number, new_image: Some(image) }) = dynamodb else { continue };
-            let written = serde_json::from_str::<Value>(image.get()).unwrap_or_default();
-            if written[REGION]["S"] != self.region.as_str() {
+            let written = serde_json::from_str::<Image<'_>>(image.get()).ok().and_then(|image| image.region);
+            if written.is_none_or(|region| region.text != self.region) {
                 continue;
             }
             let table = arn.as_deref().and_then(|arn| arn.split('/').nth(1));

@@ -5,7 +5,7 @@ use crate::folder::{Folder, Holder};
 use crate::purging;
 use crate::regions::{self, Regions};
 use crate::server::{self, Server};
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 use gateway::{CacheSizes, Graphiql};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,12 +17,13 @@ pub(super) struct Running {
     pub suite: Arc<Suite>,
     pub server: Server,
     pub others: Vec<Other>,
+    /// The folders of the regions within the state's: no other process may have one.
+    parts: Vec<Folder>,
 }
 
 /// Another region.
 pub(super) struct Other {
     pub region: &'static str,
-    folder: Option<Folder>,
     suite: Arc<Suite>,
     pub server: Server,
 }
@@ -45,7 +46,7 @@ impl Running {
         }
         let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
         let server = serve_graph(options, listener, &suite, &holder, "Tributary".to_owned())?;
-        Ok(Self { folder, suite, server, others: Vec::new() })
+        Ok(Self { folder, suite, server, others: Vec::new(), parts: Vec::new() })
     }
 
     async fn start_regions(
@@ -72,31 +73,30 @@ impl Running {
             holders.push(holder);
         }
         let of_regions: Vec<Option<&Folder>> = folders.iter().map(Option::as_ref).collect();
-        let Regions { suites, .. } = Regions::start(&of_regions, &options.settings()).await?;
+        let Regions { suites } = Regions::start(&of_regions, &options.settings()).await?;
         let mut others = Vec::with_capacity(count);
-        let parts = regions::NAMES.iter().zip(folders).zip(suites).zip(listeners.into_iter().zip(&holders));
-        for (((region, folder), suite), (listener, holder)) in parts {
+        let of_regions = regions::NAMES.iter().zip(suites).zip(listeners.into_iter().zip(&holders));
+        for ((region, suite), (listener, holder)) in of_regions {
             let server = serve_graph(options, listener, &suite, holder, format!("Tributary in {region}"))?;
-            others.push(Other { region, folder, suite, server });
+            others.push(Other { region, suite, server });
         }
-        let Other { suite, server, folder: _own, .. } = others.remove(0);
-        Ok(Self { folder, suite, server, others })
+        let Other { suite, server, .. } = others.remove(0);
+        let parts = folders.into_iter().flatten().collect();
+        Ok(Self { folder, suite, server, others, parts })
     }
 
     pub async fn drained(&self) -> anyhow::Result<()> {
-        let others = self.others.iter().map(|other| &other.suite);
-        let suites: Vec<Arc<Suite>> = std::iter::once(&self.suite).chain(others).cloned().collect();
-        regions::drained(&suites).await
+        let others = self.others.iter().map(|other| &*other.suite);
+        let suites: Vec<&Suite> = std::iter::once(&*self.suite).chain(others).collect();
+        suite::drained(&suites).await
     }
 
     pub async fn stop(self) -> anyhow::Result<()> {
         let mut suites = vec![self.suite];
-        let mut folders = vec![self.folder];
         self.server.stop().await;
         for other in self.others {
             other.server.stop().await;
             suites.push(other.suite);
-            folders.push(other.folder);
         }
         for suite in suites {
             // The server's routes hold the suite; they are gone with it.
@@ -106,7 +106,7 @@ impl Running {
                 tracing::warn!("a request is still under way; what it wrote is stored");
             }
         }
-        drop(folders);
+        drop((self.folder, self.parts));
         Ok(())
     }
 }

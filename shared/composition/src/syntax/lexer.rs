@@ -172,8 +172,12 @@ impl Lexer<'_> {
     }
 
     fn escape(&mut self, at: Pos) -> Result<char, SyntaxError> {
-        let unknown =
-            || Self::error(at, "an escape that is not known: use `\\\"`, `\\\\`, `\\n`, `\\uXXXX` …");
+        let unknown = || {
+            Self::error(
+                at,
+                "an escape that is not known: use `\\\"`, `\\\\`, `\\n` or, for any character, the likes of `\\u00e9`",
+            )
+        };
         Ok(match self.next().ok_or_else(unknown)? {
             '"' => '"',
             '\\' => '\\',

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 const RING: usize = 16;
 
 /// The attribute that says where an item was written: elsewhere it is a replica.
-pub(crate) const REGION: &str = "region";
+const REGION: &str = "region";
 
 type Attributes = HashMap<String, AttributeValue>;
 
