@@ -23,7 +23,7 @@ async fn shop(cached: bool) -> anyhow::Result<Shop> {
     let cache = CacheSizes { answers: cached.then_some(1 << 20), subgraphs: None };
     let gateway = suite.gateway(Config { cache, ..Config::default() })?;
     if cached {
-        purging::start(&suite, Purger::new([Arc::new(OwnCache(gateway.clone())) as Arc<dyn Cache>]))?;
+        purging::start(&suite, Purger::new([Arc::new(OwnCache(gateway.clone())) as Arc<dyn Cache>]), false)?;
     }
     let shop = Shop { suite, gateway: Arc::new(gateway) };
     shop.fill().await?;

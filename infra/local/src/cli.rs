@@ -249,8 +249,24 @@ impl Options {
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let running = Running::start(options, false).await?;
     let stop = stopped();
+    let ready = tokio::select! {
+        ready = prepare(options, &running) => ready.map(|()| true),
+        () = wait(&stop) => Ok(false),
+    };
+    if ready? {
+        tokio::select! {
+            () = wait(&stop) => {}
+            () = generations::keep_auditing(&running.suite, AUDIT_EVERY) => {}
+        }
+    }
+    eprintln!("\nFinishing what is under way …");
+    running.stop().await
+}
+
+/// Fills a new suite, brings its projections up to the code's, and says where to look.
+async fn prepare(options: &Options, running: &Running) -> anyhow::Result<()> {
     if options.in_memory || running.suite.queues.get_meta(FILLED)?.is_none() {
-        fill(&running).await?;
+        fill(running).await?;
     }
     generations::catch_up(&running.suite, &|words| eprintln!("{words}")).await?;
     if let Some(folder) = &running.folder
@@ -258,14 +274,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     {
         eprintln!("The registry doesn't show what is served: {:#}", anyhow::Error::from(error));
     }
-    welcome(&running);
-    quarantined(&running).await?;
-    tokio::select! {
-        () = wait(&stop) => {}
-        () = generations::keep_auditing(&running.suite, AUDIT_EVERY) => {}
-    }
-    eprintln!("\nFinishing what is under way …");
-    running.stop().await
+    welcome(running);
+    quarantined(running).await
 }
 
 /// What the gateway's cache of answers may take, in bytes.

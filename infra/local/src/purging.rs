@@ -4,9 +4,9 @@ use crate::suite::Suite;
 use crate::wiring;
 use async_trait::async_trait;
 use bytes::Bytes;
-use embedded::EventSourceMapping;
 use embedded::events::Target as BusTarget;
 use embedded::mapping::{Deadline, Handler, MappingConfig};
+use embedded::{EventSourceMapping, QueueConfig};
 use freshness::Tag;
 use gateway::Gateway;
 use micrograph::manifest::Target;
@@ -39,8 +39,10 @@ pub fn declare(suite: &Suite) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Purges caches from now on.
-pub fn start(suite: &Suite, purger: Purger) -> anyhow::Result<()> {
+/// Purges caches from now on. Nothing waits for those that are outside of this process: they may not be there.
+pub fn start(suite: &Suite, purger: Purger, outside: bool) -> anyhow::Result<()> {
+    let queue = suite.queues.config(purger::QUEUE)?;
+    suite.queues.create(QueueConfig { leads_out: outside, ..queue })?;
     let tally = Arc::clone(&suite.tally);
     let handler: Handler = Arc::new(move |payload: Bytes, _: Deadline| {
         let (purger, tally) = (purger.clone(), Arc::clone(&tally));

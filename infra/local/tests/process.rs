@@ -404,3 +404,42 @@ async fn killed_under_load_it_starts_again_and_nothing_acknowledged_is_lost_or_d
         );
     }
 }
+
+/// Asks a process to stop, as a service manager does; gives what it ended with.
+#[cfg(unix)]
+fn stopped(mut process: Killed) -> std::process::ExitStatus {
+    let told = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    process.0.wait().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_is_not_there_holds_nothing_up() {
+    let root = tempfile::tempdir().unwrap();
+    // Nobody listens on a port that was just given back.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = tributary(root.path());
+    let mut child =
+        command.arg("--purge").arg(format!("http://{gone}/")).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let process = Killed(child);
+    assert!(lines.take_while(|line| !line.contains("Ctrl-C stops")).count() > 0, "it is filled, and serves");
+    assert!(stopped(process).success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_is_heard_while_the_sample_shop_is_filled() {
+    let root = tempfile::tempdir().unwrap();
+    let mut child = tributary(root.path()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let process = Killed(child);
+    assert!(lines.any(|line| line.starts_with("Filling")));
+    assert!(stopped(process).success());
+    assert!(lines.any(|line| line.starts_with("Finishing")), "it says why it takes a moment");
+    // The next start goes on where this one stopped.
+    let (_process, url) = serve(root.path());
+    let answer = ask(&url, "{ sales { orders } topProducts(first: 1) { nodes: units } }");
+    assert!(answer["data"]["sales"]["orders"].as_u64().unwrap() > 0, "{answer}");
+}

@@ -21,7 +21,7 @@ pub const ACCOUNT: &str = "000000000000";
 /// The region that every ARN of the embedded services names.
 pub const REGION: &str = "local";
 
-/// Waits until there is no work left: no queue holds a message (but for dead-letter queues), none is in a handler's
+/// Waits until there is no work left: no queue holds a message (but for dead-letter queues and those that lead out), none is in a handler's
 /// hands, and every stream is acknowledged. What comes in from outside afterwards is not foreseen.
 pub async fn idle(queues: &[Queues], databases: &[DynamoDb]) -> Result<(), dynamodb::StreamError> {
     let activity = || {

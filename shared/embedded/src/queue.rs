@@ -36,6 +36,8 @@ pub struct QueueConfig {
     pub delay: Duration,
     /// Where messages go that were received too often.
     pub redrive: Option<Redrive>,
+    /// Whether its work is done outside of this process: [`idle`](Queues::idle) doesn't wait for others.
+    pub leads_out: bool,
 }
 
 /// When a message is given up on.
@@ -50,7 +52,13 @@ pub struct Redrive {
 impl QueueConfig {
     /// A queue as SQS makes it by default: 30 s of visibility, no delay, no redrive.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), visibility: Duration::from_secs(30), delay: Duration::ZERO, redrive: None }
+        Self {
+            name: name.into(),
+            visibility: Duration::from_secs(30),
+            delay: Duration::ZERO,
+            redrive: None,
+            leads_out: false,
+        }
     }
 
     /// Whether the messages of a group come one after another, in order.
@@ -394,12 +402,12 @@ impl Queues {
         self.inner().wake();
     }
 
-    /// Whether no queue holds a message, but for dead-letter queues.
+    /// Whether no queue holds a message, but for dead-letter queues and those that lead out.
     pub fn is_idle(&self) -> bool {
         self.inner().is_idle()
     }
 
-    /// Waits until no queue holds a message, but for dead-letter queues. Handlers in flight count, because their
+    /// Waits until no queue holds a message, but for dead-letter queues and those that lead out. Handlers in flight count, because their
     /// messages are deleted after them. Meanwhile no batch is gathered for long.
     pub async fn idle(&self) {
         let _awaited = Awaited::begin(self);

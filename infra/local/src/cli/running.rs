@@ -124,7 +124,7 @@ fn serve_graph(
     let config = gateway::Config { graphiql: Some(graphiql), cache, ..gateway::Config::default() };
     let gateway = Arc::new(suite.gateway(config)?);
     if options.is_cached() {
-        purging::start(suite, options.purger(&gateway)?)?;
+        purging::start(suite, options.purger(&gateway)?, !options.purge.is_empty())?;
     }
     Server::start(listener, gateway, suite, holder)
 }

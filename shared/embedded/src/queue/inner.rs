@@ -406,7 +406,8 @@ impl Inner {
                 queue.config.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == name)
             })
         };
-        self.queues.iter().all(|queue| queue.stored == 0 || is_dead_letter_queue(&queue.config.name))
+        let is_waited_for = |config: &QueueConfig| !config.leads_out && !is_dead_letter_queue(&config.name);
+        self.queues.iter().all(|queue| queue.stored == 0 || !is_waited_for(&queue.config))
     }
 }
 

@@ -9,7 +9,7 @@ use embedded::EventSourceMapping;
 use embedded::dynamodb::DynamoDb;
 use embedded::events::{EventBus, Target};
 use embedded::mapping::{Handler, MappingConfig};
-use embedded::queue::{Chaos, QueueConfig, QueueSettings, Queues};
+use embedded::queue::{Chaos, Outgoing, QueueConfig, QueueSettings, Queues};
 use embedded::topic::Topics;
 use serde_json::{Value, json};
 
@@ -92,4 +92,16 @@ fn recorder(db: &DynamoDb) -> Handler {
             Ok(Value::Null)
         })
     })
+}
+
+#[tokio::test]
+async fn idle_does_not_wait_for_what_leads_out() {
+    let queues = Queues::in_memory(QueueSettings::default()).expect("open");
+    queues.create(QueueConfig { leads_out: true, ..QueueConfig::new("out") }).expect("create");
+    queues.create(QueueConfig::new("in")).expect("create");
+    let message = || vec![Outgoing { body: "{}".into(), ..Outgoing::default() }];
+    queues.send("out", message()).expect("send");
+    assert!(queues.is_idle());
+    queues.send("in", message()).expect("send");
+    assert!(!queues.is_idle());
 }
