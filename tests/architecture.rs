@@ -4,7 +4,7 @@
 
 use micrograph::manifest::Manifest;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +98,7 @@ fn folders(parent: &str) -> Vec<(String, PathBuf)> {
 fn services_meet_in_contracts_only_and_shared_crates_know_no_service() {
     let services = folders("services");
     let is_service = |name: &String| services.iter().any(|(service, _)| service == name);
-    assert!(services.len() >= 7, "the services' folders were not found");
+    assert!(services.len() >= 8, "the services' folders were not found");
     for (name, folder) in services.iter().chain(&folders("shared")) {
         let coupled: Vec<String> = dependencies(folder).into_iter().filter(is_service).collect();
         assert!(coupled.is_empty(), "{name} depends on {coupled:?}");
@@ -106,6 +106,54 @@ fn services_meet_in_contracts_only_and_shared_crates_know_no_service() {
     let ours: Vec<String> = folders("shared").into_iter().map(|(name, _)| name).collect();
     let of_contracts = dependencies(&root().join("shared/contracts"));
     assert!(!of_contracts.iter().any(|it| ours.contains(it)), "contracts depends on {of_contracts:?}");
+}
+
+#[test]
+fn what_comes_by_topics_is_fanned_out_by_each_of_its_domains() {
+    let manifests = manifests();
+    let mut subscribed = 0;
+    for manifest in &manifests {
+        for subscription in &manifest.subscriptions {
+            let owner = |topic| manifests.iter().find(|it| it.topics.iter().any(|own| own.name == topic));
+            let topics = manifest.subscriptions.iter().filter(|it| it.queue == subscription.queue);
+            let owners =
+                topics.map(|it| owner(it.topic).unwrap_or_else(|| panic!("nobody owns {}", it.topic)));
+            let fanned_out: BTreeSet<String> =
+                owners.map(|it| contracts::event::source(it.micrograph)).collect();
+            let wanted = subscription.filter_policy["source"].as_array().unwrap().iter();
+            let wanted: BTreeSet<String> = wanted.map(|it| it.as_str().unwrap().to_owned()).collect();
+            assert_eq!(fanned_out, wanted, "{}", subscription.queue);
+            subscribed += 1;
+        }
+    }
+    assert!(subscribed >= 4, "only {subscribed} subscriptions were found");
+}
+
+/// Lines of code of a crate: neither blank, nor a comment, nor of a test.
+fn lines_of_code(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let counted = entries.map(|path| match path.file_name().unwrap().to_str().unwrap() {
+        "tests" | "tests.rs" => 0,
+        _ if path.is_dir() => lines_of_code(&path),
+        name if name.ends_with(".rs") => {
+            let text = std::fs::read_to_string(&path).unwrap();
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+        }
+        _ => 0,
+    });
+    counted.sum()
+}
+
+#[test]
+fn a_bounded_context_is_read_in_one_sitting() {
+    let services = folders("services");
+    // The gateway and the registry know no domain: they are no bounded contexts, but products of their own.
+    let contexts = services.iter().filter(|(name, _)| name != "gateway" && name != "registry");
+    let sizes: Vec<(&str, usize)> =
+        contexts.map(|(name, folder)| (name.as_str(), lines_of_code(&folder.join("src")))).collect();
+    assert!(sizes.len() >= 7 && sizes.iter().all(|(_, lines)| *lines > 100), "{sizes:?}");
+    let large: Vec<_> = sizes.iter().filter(|(_, lines)| *lines >= 400).collect();
+    assert!(large.is_empty(), "400 lines of code or more; find what is a context of its own: {large:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub fn micrographs() -> Vec<Micrograph> {
         pricing::micrograph(),
         customers::micrograph(),
         orders::micrograph(),
+        returns::micrograph(),
         inventory::micrograph(),
         popularity::micrograph(),
     ]

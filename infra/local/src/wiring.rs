@@ -11,7 +11,7 @@ use embedded::mapping::{Deadline, Handler, MappingConfig};
 use embedded::topic::Subscription;
 use embedded::{DynamoDb, EventSourceMapping, QueueConfig};
 use micrograph::App;
-use micrograph::manifest::{Feed, Function, Parts, Queue, Rule, Target, Trigger};
+use micrograph::manifest::{Feed, Function, Parts, Queue, Rule, Target, TopicSubscription, Trigger};
 use serde_json::Value;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
@@ -84,10 +84,11 @@ pub fn feed(suite: &Suite, app: &Arc<App>, parts: &Parts) -> anyhow::Result<()> 
     create(suite, &parts.queue)?;
     match &parts.feed {
         Feed::Rule(rule) => put(suite, rule)?,
-        Feed::Topic(wanted) => {
-            let filter = Some(Pattern::compile(&wanted.filter_policy)?);
-            let subscription = Subscription { queue: wanted.queue.clone(), raw: wanted.raw_delivery, filter };
-            suite.topics.subscribe(wanted.topic, subscription)?;
+        Feed::Topics(wanted) => {
+            for TopicSubscription { topic, queue, raw_delivery: raw, filter_policy } in wanted {
+                let filter = Some(Pattern::compile(filter_policy)?);
+                suite.topics.subscribe(topic, Subscription { queue: queue.clone(), raw: *raw, filter })?;
+            }
         }
     }
     map(suite, app, &parts.function)?;
@@ -110,7 +111,9 @@ pub async fn starve(suite: &Suite, app: &App, parts: &Parts) -> anyhow::Result<(
     let queue = parts.queue.name.as_str();
     match &parts.feed {
         Feed::Rule(rule) => suite.bus.delete_rule(&rule.name),
-        Feed::Topic(subscription) => suite.topics.unsubscribe(subscription.topic, queue),
+        Feed::Topics(subscriptions) => {
+            subscriptions.iter().for_each(|it| suite.topics.unsubscribe(it.topic, queue));
+        }
     }
     for queue in [queue, parts.queue.dead_letter_queue.as_str()] {
         let mapping = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);

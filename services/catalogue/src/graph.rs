@@ -7,6 +7,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, InputObject, Object, Result};
 use async_graphql::{SimpleObject, Union};
 use contracts::catalogue::{self as contract, DelistProduct, ListProduct, Product, RetitleProduct};
+use contracts::limits::code;
 use federation::{ConsistencyToken, Entities, Key, PageArgs, entity};
 use micrograph::{App, Outcome, Refused, Subgraph, mutate};
 use std::sync::Arc;
@@ -28,13 +29,13 @@ impl Query {
     /// The product with this SKU, if it is listed.
     #[graphql(entity)]
     async fn product_by_sku(&self, ctx: &Context<'_>, sku: ID) -> Option<products::View> {
-        load(ctx, &sku).await
+        entity(ctx, Key::alone(sku)).await
     }
 
     /// The product with this SKU, if it is listed.
     #[graphql(cache_control(max_age = 60))]
     async fn product(&self, ctx: &Context<'_>, sku: ID) -> Option<products::View> {
-        load(ctx, &sku.trim().to_uppercase()).await
+        entity(ctx, Key::alone(code(&sku))).await
     }
 
     /// Products in the order of their titles; with a prefix, those whose title starts with it, in any case.
@@ -52,13 +53,8 @@ impl Query {
         before: Option<String>,
     ) -> Result<Connection<String, products::View>> {
         let wanted = products::by_title(title_prefix.as_deref().unwrap_or_default());
-        let page = PageArgs::new(first, after, last, before)?;
-        Entities::connection(ctx, &wanted, &page).await
+        Entities::connection(ctx, &wanted, &PageArgs::new(first, after, last, before)?).await
     }
-}
-
-async fn load(ctx: &Context<'_>, sku: &str) -> Option<products::View> {
-    entity(ctx, Key::new(sku, projection::Key::ALONE)).await
 }
 
 /// A product that is for sale.
@@ -72,8 +68,7 @@ impl products::View {
         first: Option<i32>,
         after: Option<String>,
     ) -> Result<Connection<String, titles::View>> {
-        let page = PageArgs::new(first, after, None, None)?;
-        Entities::connection(ctx, &titles::of(&self.sku), &page).await
+        Entities::connection(ctx, &titles::of(&self.sku), &PageArgs::new(first, after, None, None)?).await
     }
 }
 
@@ -95,9 +90,8 @@ impl Mutation {
             Category::Flowers => contract::Category::Flowers,
             Category::Other => contract::Category::Unknown("other".to_owned()),
         };
-        let sku = input.sku.trim().to_uppercase();
-        let command = ListProduct { sku, title: input.title, category };
-        Ok(mutate::<product::Product, _>(ctx, command_id, command).await?.into())
+        let command = ListProduct { sku: code(&input.sku), title: input.title, category };
+        mutate::<product::Product, _, _>(ctx, command_id, command, changed).await
     }
 
     /// Gives a product another title.
@@ -108,8 +102,8 @@ impl Mutation {
         title: String,
         command_id: Option<String>,
     ) -> Result<ProductResult> {
-        let command = RetitleProduct { sku: sku.trim().to_uppercase(), title };
-        Ok(mutate::<product::Product, _>(ctx, command_id, command).await?.into())
+        let command = RetitleProduct { sku: code(&sku), title };
+        mutate::<product::Product, _, _>(ctx, command_id, command, changed).await
     }
 
     /// Takes a product off sale.
@@ -119,8 +113,8 @@ impl Mutation {
         sku: ID,
         command_id: Option<String>,
     ) -> Result<ProductResult> {
-        let command = DelistProduct { sku: sku.trim().to_uppercase() };
-        Ok(mutate::<product::Product, _>(ctx, command_id, command).await?.into())
+        let command = DelistProduct { sku: code(&sku) };
+        mutate::<product::Product, _, _>(ctx, command_id, command, changed).await
     }
 }
 
@@ -155,15 +149,8 @@ pub struct ProductChanged {
     consistency_token: ConsistencyToken,
 }
 
-impl From<Result<Outcome<Product>, Refused>> for ProductResult {
-    fn from(result: Result<Outcome<Product>, Refused>) -> Self {
-        result.map_or_else(Self::Refused, |outcome| {
-            let product = outcome.state.as_ref().map(products::View::from);
-            Self::Changed(ProductChanged {
-                product,
-                version: outcome.version.to_string(),
-                consistency_token: ConsistencyToken,
-            })
-        })
-    }
+fn changed(outcome: Outcome<Product>) -> ProductResult {
+    let product = outcome.state.as_ref().map(products::View::from);
+    ProductChanged { product, version: outcome.version.to_string(), consistency_token: ConsistencyToken }
+        .into()
 }

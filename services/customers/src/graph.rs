@@ -23,18 +23,14 @@ impl Query {
     /// The customer with this number, if registered and not erased.
     #[graphql(entity)]
     async fn customer_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<customers::View> {
-        load(ctx, &id).await
+        entity(ctx, Key::alone(id)).await
     }
 
     /// The customer with this number, if registered and not erased.
     #[graphql(cache_control(max_age = 10, private))]
     async fn customer(&self, ctx: &Context<'_>, id: ID) -> Option<customers::View> {
-        load(ctx, id.trim()).await
+        entity(ctx, Key::alone(id.trim())).await
     }
-}
-
-async fn load(ctx: &Context<'_>, id: &str) -> Option<customers::View> {
-    entity(ctx, Key::new(id, projection::Key::ALONE)).await
 }
 
 struct Mutation;
@@ -52,7 +48,7 @@ impl Mutation {
         let RegisterCustomerInput { id, name, email, country } = input;
         let id = id.trim().to_owned();
         let command = RegisterCustomer { id, name, email, country };
-        Ok(mutate::<customer::Customer, _>(ctx, command_id, command).await?.into())
+        mutate::<customer::Customer, _, _>(ctx, command_id, command, changed).await
     }
 
     /// Erases a customer's personal data, for good. The number can't be registered again.
@@ -63,7 +59,7 @@ impl Mutation {
         command_id: Option<String>,
     ) -> Result<CustomerResult> {
         let command = EraseCustomer { id: id.trim().to_owned() };
-        Ok(mutate::<customer::Customer, _>(ctx, command_id, command).await?.into())
+        mutate::<customer::Customer, _, _>(ctx, command_id, command, changed).await
     }
 }
 
@@ -100,15 +96,8 @@ pub struct CustomerChanged {
     consistency_token: ConsistencyToken,
 }
 
-impl From<Result<Outcome<Customer>, Refused>> for CustomerResult {
-    fn from(result: Result<Outcome<Customer>, Refused>) -> Self {
-        result.map_or_else(Self::Refused, |outcome| {
-            let customer = outcome.state.as_ref().map(customers::View::from);
-            Self::Changed(CustomerChanged {
-                customer,
-                version: outcome.version.to_string(),
-                consistency_token: ConsistencyToken,
-            })
-        })
-    }
+fn changed(outcome: Outcome<Customer>) -> CustomerResult {
+    let customer = outcome.state.as_ref().map(customers::View::from);
+    CustomerChanged { customer, version: outcome.version.to_string(), consistency_token: ConsistencyToken }
+        .into()
 }

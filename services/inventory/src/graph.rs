@@ -5,10 +5,11 @@ use async_graphql::{
     ComplexObject, Context, EmptySubscription, Enum, ID, Object, Result, SimpleObject, Union,
 };
 use contracts::inventory::{self as contract, AdjustStock};
+use contracts::limits::code;
 use federation::read::List;
-use federation::{ConsistencyToken, DateTime, Entities, Key, PageArgs, Reader, UserError};
+use federation::{ConsistencyToken, DateTime, Entities, Key, PageArgs, Reader, UserError, load};
 use futures::future::{try_join, try_join_all};
-use micrograph::{App, Refused, Subgraph, mutate};
+use micrograph::{App, Outcome, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
 /// The most reads of one partition for the sum of all adjustments, of a hundred products each.
@@ -64,8 +65,8 @@ impl Product {
     async fn stock(&self, ctx: &Context<'_>) -> Result<Stock> {
         let (adjusted, ordered) = (adjustments::key(&self.sku), reservations::key(&self.sku));
         let (adjusted, ordered) = try_join(
-            ctx.data::<Entities<adjustments::View>>()?.load(Key::new(adjusted.pk, adjusted.sk)),
-            ctx.data::<Entities<reservations::View>>()?.load(Key::new(ordered.pk, ordered.sk)),
+            load::<adjustments::View>(ctx, Key::new(adjusted.pk, adjusted.sk)),
+            load::<reservations::View>(ctx, Key::new(ordered.pk, ordered.sk)),
         )
         .await?;
         let on_hand = adjusted.unwrap_or_default().on_hand;
@@ -76,7 +77,7 @@ impl Product {
     /// How the pieces on hand came about: the last adjustments, in their order.
     async fn stock_ledger(&self, ctx: &Context<'_>) -> Result<StockLedger> {
         let key = ledger::key(&self.sku);
-        let view = ctx.data::<Entities<ledger::View>>()?.load(Key::new(key.pk, key.sk)).await?;
+        let view: Option<ledger::View> = load(ctx, Key::new(key.pk, key.sk)).await?;
         Ok(view.map_or_else(StockLedger::default, StockLedger::from))
     }
 }
@@ -203,17 +204,19 @@ impl Mutation {
         reason: Reason,
         command_id: Option<String>,
     ) -> Result<StockResult> {
-        let command = AdjustStock { sku: sku.trim().to_uppercase(), quantity, reason: reason.into() };
-        let sku = command.sku.clone();
-        Ok(match mutate::<stock::Stock, _>(ctx, command_id, command).await? {
-            Ok(outcome) => StockResult::Changed(StockChanged {
+        let sku = code(&sku);
+        let command = AdjustStock { sku: sku.clone(), quantity, reason: reason.into() };
+        let changed = |outcome: Outcome<stock::Adjusted>| {
+            let on_hand = outcome.state.map_or(0, |stock| stock.on_hand);
+            StockChanged {
                 product: Product { sku },
-                on_hand: outcome.state.map_or(0, |stock| stock.on_hand),
+                on_hand,
                 version: outcome.version.to_string(),
                 consistency_token: ConsistencyToken,
-            }),
-            Err(refused) => StockResult::Refused(refused),
-        })
+            }
+            .into()
+        };
+        mutate::<stock::Stock, _, _>(ctx, command_id, command, changed).await
     }
 }
 

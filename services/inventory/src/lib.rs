@@ -20,6 +20,6 @@ pub fn micrograph() -> Micrograph {
         .publishes::<StockAdjusted>()
         .consumes(adjustments::projection())
         .consumes(ledger::projection())
-        .consumes_topic("orders-events", reservations::projection())
+        .consumes_topics(&["orders-events", "returns-events"], reservations::projection())
         .serves(graph::subgraph)
 }

@@ -4,7 +4,8 @@
 mod tests;
 
 use contracts::Envelope;
-use contracts::orders::{CreditNoteIssued, Line, LineKind, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::orders::{Line, LineKind, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::returns::CreditNoteIssued;
 use projection::{Amount, Contribution, Key, Projection};
 use rust_decimal::Decimal;
 use serde::Deserialize;

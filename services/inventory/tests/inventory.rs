@@ -2,7 +2,8 @@
 
 use contracts::Event;
 use contracts::inventory::{AdjustStock, Reason, StockAdjusted};
-use contracts::orders::{CreditNoteIssued, Line, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::orders::{Line, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::returns::CreditNoteIssued;
 use serde_json::{Value, json};
 use testkit::{Fixture, event};
 

@@ -4,7 +4,7 @@
 mod tests;
 
 use contracts::Envelope;
-use contracts::customers::{CustomerErased, CustomerRegistered};
+use contracts::customers::{Customer, CustomerErased, CustomerRegistered};
 use projection::{Key, Projection, Row};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,8 @@ pub struct Known {
 pub fn projection() -> Projection {
     Projection::new("customers", 1)
         .state(|event: &Envelope<CustomerRegistered>| {
-            let customer = &event.data.0;
-            let known = Known { country: customer.country.clone() };
-            Row::of_source("customers", Key::alone(&customer.id), &known)
+            let Customer { id, country, .. } = &event.data.0;
+            Row::of_source("customers", Key::alone(id), &Known { country: country.clone() })
         })
         .deleted_source("customers", |event: &Envelope<CustomerErased>| Key::alone(&event.data.id))
 }

@@ -1,22 +1,23 @@
-//! The subgraph: `Order` and `CreditNote` are orders'; a customer's are added to `Customer`. Orders are personal: no
-//! shared cache may keep them.
+//! The subgraph: `Order` is orders'; a customer's are added to `Customer`. Orders are personal: no shared cache may keep
+//! them.
 
-use crate::aggregates;
-use crate::sale::{PlaceOrderInput, Shop};
-use crate::{credit_notes, orders};
+use crate::sale::{self, PlaceOrderInput};
+use crate::{customers, order, orders, products};
 use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, Result, SimpleObject, Union};
+use contracts::digest;
 use contracts::orders::{CancelOrder, Order};
-use federation::{ConsistencyToken, Entities, PageArgs};
+use federation::{ConsistencyToken, Entities, Key, PageArgs, entity};
 use micrograph::{App, Outcome, Refused, Subgraph, command_id, mutate, mutate_made};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The orders' subgraph.
 pub fn subgraph(app: &Arc<App>) -> Subgraph {
     let schema = federation::schema(Query, Mutation, EmptySubscription)
         .data(Entities::<orders::View>::new(app.reader("orders")))
-        .data(Entities::<credit_notes::View>::new(app.reader("credit_notes")))
-        .data(Shop { products: app.reader("products"), customers: app.reader("customers") })
+        .data(Entities::<products::View>::new(app.reader("products")))
+        .data(Entities::<customers::View>::new(app.reader("customers")))
         .data(app.commands().clone());
     Subgraph::new(schema.finish())
 }
@@ -29,13 +30,7 @@ impl Query {
     /// The order with this number.
     #[graphql(entity)]
     async fn order_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<orders::View> {
-        orders::load(ctx, &id).await
-    }
-
-    /// The credit note with this number.
-    #[graphql(entity)]
-    async fn credit_note_by_id(&self, ctx: &Context<'_>, id: ID) -> Option<credit_notes::View> {
-        credit_notes::load(ctx, &id).await
+        entity(ctx, Key::alone(id)).await
     }
 
     /// Any customer: who there is, is the customers' micrograph's to say.
@@ -47,13 +42,7 @@ impl Query {
     /// The order with this number.
     #[graphql(cache_control(max_age = 10, private))]
     async fn order(&self, ctx: &Context<'_>, id: ID) -> Option<orders::View> {
-        orders::load(ctx, id.trim()).await
-    }
-
-    /// The credit note with this number.
-    #[graphql(cache_control(max_age = 10, private))]
-    async fn credit_note(&self, ctx: &Context<'_>, id: ID) -> Option<credit_notes::View> {
-        credit_notes::load(ctx, id.trim()).await
+        entity(ctx, Key::alone(id.trim())).await
     }
 }
 
@@ -66,17 +55,12 @@ pub struct Product {
 }
 
 /// A customer, as orders knows one.
-#[derive(SimpleObject)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
 #[graphql(complex, cache_control(max_age = 10, private))]
+#[serde(transparent)]
 pub struct Customer {
     /// The customer's number.
-    id: ID,
-}
-
-impl From<&String> for Customer {
-    fn from(id: &String) -> Self {
-        Self { id: id.into() }
-    }
+    pub id: ID,
 }
 
 /// A customer, as orders knows one.
@@ -92,22 +76,7 @@ impl Customer {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<Connection<String, orders::View>> {
-        let page = PageArgs::new(first, after, last, before)?;
-        Entities::connection(ctx, &orders::of(&self.id), &page).await
-    }
-
-    /// What came back from the customer, newest first.
-    #[graphql(complexity = "first.or(last).unwrap_or(20).max(1) as usize * child_complexity")]
-    async fn credit_notes(
-        &self,
-        ctx: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
-    ) -> Result<Connection<String, credit_notes::View>> {
-        let page = PageArgs::new(first, after, last, before)?;
-        Entities::connection(ctx, &credit_notes::of(&self.id), &page).await
+        Entities::connection(ctx, &orders::of(&self.id), &PageArgs::new(first, after, last, before)?).await
     }
 }
 
@@ -124,9 +93,10 @@ impl Mutation {
         command_id: Option<String>,
     ) -> Result<OrderResult> {
         let command = self::command_id(command_id)?;
-        let id = input.order_id(&command);
-        let sale = async { Ok(ctx.data::<Shop>()?.sell(id.clone(), input).await?) };
-        Ok(mutate_made::<aggregates::Order, _>(ctx, command, &id, sale).await?.into())
+        let derived = || digest::short(&[b"order", command.as_bytes()]);
+        let id = input.order_id.as_ref().map_or_else(derived, |id| id.trim().to_owned());
+        let sale = sale::sell(ctx, id.clone(), input);
+        mutate_made::<order::Order, _, _>(ctx, command, &id, sale, changed).await
     }
 
     /// Cancels an order: nothing of it counts as sold.
@@ -137,7 +107,7 @@ impl Mutation {
         command_id: Option<String>,
     ) -> Result<OrderResult> {
         let command = CancelOrder { order_id: id.trim().to_owned() };
-        Ok(mutate::<aggregates::Order, _>(ctx, command_id, command).await?.into())
+        mutate::<order::Order, _, _>(ctx, command_id, command, changed).await
     }
 }
 
@@ -161,15 +131,7 @@ pub struct OrderChanged {
     consistency_token: ConsistencyToken,
 }
 
-impl From<Result<Outcome<Order>, Refused>> for OrderResult {
-    fn from(result: Result<Outcome<Order>, Refused>) -> Self {
-        result.map_or_else(Self::Refused, |outcome| {
-            let order = outcome.state.as_ref().map(orders::View::from);
-            Self::Changed(OrderChanged {
-                order,
-                version: outcome.version.to_string(),
-                consistency_token: ConsistencyToken,
-            })
-        })
-    }
+fn changed(outcome: Outcome<Order>) -> OrderResult {
+    let order = outcome.state.as_ref().map(orders::View::from);
+    OrderChanged { order, version: outcome.version.to_string(), consistency_token: ConsistencyToken }.into()
 }

@@ -13,8 +13,8 @@ use projection::{Index, Key, Projection, Row};
 use serde::{Deserialize, Serialize};
 
 /// The index by customer, without lines; a guest's orders don't stand in it.
-const BY_CUSTOMER: Index = Index::new("by_customer", "customer_id", "placed_key").including(LISTED);
-const LISTED: &[&str] = &["id", "country", "status", "placed_at", "total", "units", "line_count"];
+const BY_CUSTOMER: Index = Index::new("by_customer", "customer_id", "placed_at").including(LISTED);
+const LISTED: &[&str] = &["id", "country", "status", "total", "units", "line_count"];
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
@@ -22,9 +22,9 @@ const LISTED: &[&str] = &["id", "country", "status", "placed_at", "total", "unit
 pub struct View {
     /// Its number.
     pub id: ID,
-    #[graphql(skip)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    customer_id: Option<String>,
+    /// Who ordered; null for a guest.
+    #[serde(rename = "customer_id", skip_serializing_if = "Option::is_none")]
+    customer: Option<Customer>,
     /// The name in English of the country that it goes to.
     country: String,
     /// How it stands.
@@ -41,22 +41,18 @@ pub struct View {
     #[graphql(skip)]
     #[serde(default)]
     lines: Vec<Line>,
-    #[graphql(skip)]
-    placed_key: String,
 }
 
 /// An order.
 #[ComplexObject]
 impl View {
-    /// Who ordered; null for a guest.
-    async fn customer(&self) -> Option<Customer> {
-        self.customer_id.as_ref().map(Customer::from)
-    }
-
     /// Its lines as sold.
     #[graphql(complexity = "10 * child_complexity")]
     async fn lines(&self, ctx: &Context<'_>) -> Option<Vec<Line>> {
-        if self.lines.is_empty() { Some(load(ctx, &self.id).await?.lines) } else { Some(self.lines.clone()) }
+        match &*self.lines {
+            [] => Some(entity::<Self>(ctx, federation::Key::alone(&*self.id)).await?.lines),
+            lines => Some(lines.to_vec()),
+        }
     }
 }
 
@@ -72,7 +68,7 @@ pub enum Status {
     Other,
 }
 
-/// A line of an order or of a credit note, as sold.
+/// A line of an order, as sold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
 #[graphql(name = "OrderLine", complex, cache_control(max_age = 10, private))]
 pub struct Line {
@@ -84,19 +80,18 @@ pub struct Line {
     sku: String,
     /// The title as sold.
     title: String,
-    /// How many pieces; of a credit note, how many came back.
+    /// How many pieces.
     quantity: u32,
     /// The price of one, as sold.
     unit_price: Money,
 }
 
-/// A line of an order or of a credit note, as sold.
+/// A line of an order, as sold.
 #[ComplexObject]
 impl Line {
     /// Quantity times unit price, exact.
     async fn amount(&self) -> Money {
-        let Money { amount, currency } = &self.unit_price;
-        Money::new(amount.0 * rust_decimal::Decimal::from(self.quantity), currency)
+        self.unit_price.times(self.quantity)
     }
 
     /// The product as it is now; null for a fee.
@@ -119,15 +114,10 @@ pub enum LineKind {
 
 /// Orders by number.
 pub fn projection() -> Projection {
-    Projection::new("orders", 2)
+    Projection::new("orders", 3)
         .index(BY_CUSTOMER)
         .state(|event: &Envelope<OrderPlaced>| row(&event.data.0))
         .state(|event: &Envelope<OrderCancelled>| row(&event.data.0))
-}
-
-/// The order of a number.
-pub async fn load(ctx: &Context<'_>, id: &str) -> Option<View> {
-    entity(ctx, federation::Key::new(id, Key::ALONE)).await
 }
 
 /// The orders of a customer, newest first; without their lines.
@@ -141,43 +131,33 @@ fn row(order: &contract::Order) -> Row {
 
 impl From<&contract::Order> for View {
     fn from(order: &contract::Order) -> Self {
+        let contract::Order { id, customer_id, country, placed_at, currency, lines, .. } = order;
         Self {
-            id: ID::from(&order.id),
-            customer_id: order.customer_id.clone(),
-            country: order.country.clone(),
+            id: id.into(),
+            customer: customer_id.as_ref().map(|id| Customer { id: id.into() }),
+            country: country.clone(),
             status: match order.status {
                 contract::Status::Placed => Status::Placed,
                 contract::Status::Cancelled => Status::Cancelled,
                 contract::Status::Unknown(_) => Status::Other,
             },
-            placed_at: order.placed_at.into(),
-            total: Money::new(order.total(), &order.currency),
-            units: order.lines.iter().map(|line| u64::from(line.quantity)).sum(),
-            line_count: order.lines.len(),
-            lines: lines(&order.lines, &order.currency),
-            placed_key: sort_key(order.placed_at, &order.id),
+            placed_at: (*placed_at).into(),
+            total: Money::new(order.total(), currency),
+            units: lines.iter().map(|line| u64::from(line.quantity)).sum(),
+            line_count: lines.len(),
+            lines: lines.iter().map(|line| Line::of(line, currency)).collect(),
         }
     }
 }
 
-/// Lines as they are shown.
-pub fn lines(lines: &[contract::Line], currency: &str) -> Vec<Line> {
-    let shown = |line: &contract::Line| Line {
-        position: line.position,
-        kind: match line.kind {
+impl Line {
+    fn of(line: &contract::Line, currency: &str) -> Self {
+        let contract::Line { position, kind, sku, title, quantity, unit_price, .. } = line.clone();
+        let kind = match kind {
             contract::LineKind::Product => LineKind::Product,
             contract::LineKind::Fee => LineKind::Fee,
             contract::LineKind::Unknown(_) => LineKind::Other,
-        },
-        sku: line.sku.clone(),
-        title: line.title.clone(),
-        quantity: line.quantity,
-        unit_price: Money::new(line.unit_price, currency),
-    };
-    lines.iter().map(shown).collect()
-}
-
-/// A sort key in the order of time: as many digits for every moment.
-pub fn sort_key(time: jiff::Timestamp, id: &str) -> String {
-    format!("{time:.6}#{id}")
+        };
+        Self { position, kind, sku, title, quantity, unit_price: Money::new(unit_price, currency) }
+    }
 }

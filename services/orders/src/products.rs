@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub struct View {
     /// The catalogue's part, in the home market's item; none while the product isn't listed.
     pub catalogue: Option<Listing>,
-    /// Pricing's part; none while there is no price.
-    pub pricing: Option<Price>,
+    /// Pricing's part, the price of one now; none while there is no price.
+    pub pricing: Option<Money>,
 }
 
 /// What the catalogue tells of a product that is listed.
@@ -28,23 +28,15 @@ pub struct Listing {
     pub title: String,
 }
 
-/// What pricing tells of a product in a market.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Price {
-    /// The price of one now.
-    pub price: Money,
-}
-
 /// Products by SKU and market.
 pub fn projection() -> Projection {
-    Projection::new("products", 1)
+    Projection::new("products", 2)
         .state(|event: &Envelope<ProductListed>| listed(&event.data.0))
         .state(|event: &Envelope<ProductRetitled>| listed(&event.data.0))
         .deleted_source("catalogue", |event: &Envelope<ProductDelisted>| Key::new(&event.data.sku, HOME))
         .state(|event: &Envelope<ProductPriced>| {
             let priced = &event.data.0;
-            let price = Price { price: priced.price.clone() };
-            Row::of_source("pricing", Key::new(&priced.sku, &priced.market), &price)
+            Row::of_source("pricing", Key::new(&priced.sku, &priced.market), &priced.price)
         })
 }
 

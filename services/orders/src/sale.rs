@@ -1,19 +1,20 @@
 //! From what a customer wants to the command that sells it: at the titles and prices that orders has seen last.
 
-use crate::{HOME, customers, products};
-use async_graphql::{ID, InputObject};
-use contracts::limits::{LINES, MARKET};
+use crate::products::{self, Listing};
+use crate::{HOME, customers};
+use async_graphql::{Context, ID, InputObject, Result};
+use contracts::limits::{LINES, MARKET, code};
 use contracts::orders::{Line, LineKind, PlaceOrder};
-use contracts::{Extra, digest};
-use federation::{Key, ReadError, Reader};
+use contracts::{Extra, Money};
+use federation::{Key, load};
+use futures::future::{join_all, try_join};
 use micrograph::Rejection;
-use std::sync::Arc;
 
 /// An order to place.
 #[derive(InputObject)]
 pub struct PlaceOrderInput {
     /// The number that it gets, not starting with C; by default one that follows from the command's id.
-    order_id: Option<ID>,
+    pub order_id: Option<ID>,
     /// Who orders; a guest has no number.
     customer_id: Option<ID>,
     /// The name in English of the country that it goes to; by default the customer's.
@@ -37,97 +38,52 @@ pub struct LineInput {
     quantity: i32,
 }
 
-/// Reads what a sale needs to know.
-pub struct Shop {
-    /// Reads [`products`].
-    pub products: Reader,
-    /// Reads [`customers`].
-    pub customers: Reader,
-}
-
-impl PlaceOrderInput {
-    /// The number that the order gets.
-    pub fn order_id(&self, command_id: &str) -> String {
-        let derived = || digest::short(&[b"order", command_id.as_bytes()]);
-        self.order_id.as_ref().map_or_else(derived, |id| id.trim().to_owned())
+/// The command that sells what is wanted.
+///
+/// # Errors
+/// A [`Rejection`] where it can't be sold; else, why the projections can't be read.
+pub async fn sell(ctx: &Context<'_>, order_id: String, mut wish: PlaceOrderInput) -> Result<PlaceOrder> {
+    (wish.currency, wish.market) = (code(&wish.currency), code(&wish.market));
+    LINES.check("lines", wish.lines.len()).map_err(Rejection::from)?;
+    MARKET.check("market", wish.market.as_str()).map_err(Rejection::from)?;
+    let customer_id = wish.customer_id.as_ref().map(|id| id.trim().to_owned());
+    // A guest has no number, and no item the empty key.
+    let key = Key::alone(customer_id.as_deref().unwrap_or_default());
+    let customer: Option<customers::View> = load(ctx, key).await?;
+    if customer.as_ref().is_some_and(|it| it.erased) {
+        return refused("CUSTOMER_ERASED", "the customer was erased, and can't order");
     }
-}
-
-impl Shop {
-    /// The command that sells what is wanted, or why it can't be sold.
-    ///
-    /// # Errors
-    /// Where the projections can't be read.
-    pub async fn sell(
-        &self,
-        order_id: String,
-        mut wish: PlaceOrderInput,
-    ) -> Result<Result<PlaceOrder, Rejection>, Arc<ReadError>> {
-        wish.market = code(&wish.market);
-        let limits = LINES.check("lines", wish.lines.len());
-        if let Err(violation) = limits.and_then(|()| MARKET.check("market", wish.market.as_str())) {
-            return Ok(Err(violation.into()));
-        }
-        let customer = match &wish.customer_id {
-            Some(id) => self.customers.get(&Key::new(id.trim(), projection::Key::ALONE)).await?,
-            None => None,
-        };
-        let keys = |market: &str| -> Vec<Key> {
-            wish.lines.iter().map(|line| Key::new(code(&line.sku), market)).collect()
-        };
-        let found = self.products.batch_get(&[keys(HOME), keys(&wish.market)].concat()).await?;
-        let (home, market) = found.split_at(wish.lines.len());
-        Ok(sell(order_id, wish, customer.as_ref(), home, market))
-    }
-}
-
-/// The rule: `home` and `market` are the products of the lines, in their order.
-fn sell(
-    order_id: String,
-    wish: PlaceOrderInput,
-    customer: Option<&customers::View>,
-    home: &[Option<products::View>],
-    market: &[Option<products::View>],
-) -> Result<PlaceOrder, Rejection> {
-    if customer.is_some_and(|customer| customer.erased) {
-        return Err(Rejection::new("CUSTOMER_ERASED", "the customer was erased, and can't order"));
-    }
-    let known = customer.and_then(|customer| customer.customers.as_ref());
-    let Some(country) = wish.country.or_else(|| known.map(|known| known.country.clone())) else {
-        let why = "name the country that the order goes to: the customer's isn't known";
-        return Err(Rejection::new("INVALID_COUNTRY", why));
+    let Some(country) = wish.country.clone().or_else(|| Some(customer?.customers?.country)) else {
+        return refused("INVALID_COUNTRY", "name the country to deliver to: the customer's isn't known");
     };
-    let currency = code(&wish.currency);
-    let mut lines = Vec::with_capacity(wish.lines.len());
-    for ((position, wanted), (home, market)) in (1..).zip(wish.lines).zip(home.iter().zip(market)) {
-        let sku = code(&wanted.sku);
-        let not_for_sale = |why: String| Rejection::new("PRODUCT_NOT_FOR_SALE", why);
-        let listing = home.as_ref().and_then(|it| it.catalogue.as_ref());
-        let listing =
-            listing.ok_or_else(|| not_for_sale(format!("no product with SKU `{sku}` is listed")))?;
-        let price = market.as_ref().and_then(|it| it.pricing.as_ref());
-        let unpriced = || format!("the product with SKU `{sku}` has no price in the market {}", wish.market);
-        let price = &price.ok_or_else(|| not_for_sale(unpriced()))?.price;
-        if price.currency != currency {
-            let is = &price.currency;
-            let why = format!("the product with SKU `{sku}` is priced in {is}, the order is in {currency}");
-            return Err(Rejection::new("CURRENCY_MISMATCH", why));
-        }
-        lines.push(Line {
-            position,
-            kind: LineKind::Product,
-            sku,
-            title: listing.title.clone(),
-            // No quantity below 1 is within the limits; 0 stands for all of them.
-            quantity: wanted.quantity.try_into().unwrap_or(0),
-            unit_price: price.amount,
-            extra: Extra::default(),
-        });
-    }
-    let customer_id = wish.customer_id.map(|id| id.trim().to_owned());
-    Ok(PlaceOrder { order_id, customer_id, country: country.trim().to_owned(), currency, lines })
+    let lines = (1..).zip(&wish.lines).map(|(position, wanted)| line(ctx, position, wanted, &wish));
+    let lines = join_all(lines).await.into_iter().collect::<Result<_>>()?;
+    let country = country.trim().to_owned();
+    Ok(PlaceOrder { order_id, customer_id, country, currency: wish.currency, lines })
 }
 
-fn code(text: &str) -> String {
-    text.trim().to_uppercase()
+/// A line as it can be sold now: the catalogue's listing is with the home market's item, the price with the order's.
+async fn line(ctx: &Context<'_>, position: u32, wanted: &LineInput, wish: &PlaceOrderInput) -> Result<Line> {
+    let PlaceOrderInput { currency, market, .. } = wish;
+    let sku = code(&wanted.sku);
+    let product = |market: &str| load::<products::View>(ctx, Key::new(&sku, market));
+    let (home, here) = try_join(product(HOME), product(market)).await?;
+    let Some(Listing { title }) = home.and_then(|it| it.catalogue) else {
+        return refused("PRODUCT_NOT_FOR_SALE", format!("no product with SKU `{sku}` is listed"));
+    };
+    let Some(Money { amount: unit_price, currency: priced_in }) = here.and_then(|it| it.pricing) else {
+        let why = format!("the product with SKU `{sku}` has no price in the market {market}");
+        return refused("PRODUCT_NOT_FOR_SALE", why);
+    };
+    if priced_in != *currency {
+        let why = format!("the product with SKU `{sku}` has its price in {priced_in}, not in {currency}");
+        return refused("CURRENCY_MISMATCH", why);
+    }
+    // No quantity below 1 is within the limits; 0 stands for all of them.
+    let quantity = wanted.quantity.try_into().unwrap_or(0);
+    Ok(Line { position, kind: LineKind::Product, sku, title, quantity, unit_price, extra: Extra::default() })
+}
+
+fn refused<T>(code: &'static str, why: impl Into<String>) -> Result<T> {
+    Err(Rejection::new(code, why).into())
 }

@@ -81,7 +81,8 @@ impl Query {
         #[graphql(default)] currency: Currency,
     ) -> Result<Sales> {
         let total = total_of(country, month)?;
-        Ok(currency.sales(&load(ctx, sales::of_shop(&currency.0), &total).await?))
+        let counts = load(ctx, sales::of_shop(&currency.0), &total).await?;
+        Ok(Sales { gross: currency.money(counts.revenue), refunds: currency.money(counts.refunds), counts })
     }
 }
 
@@ -161,21 +162,11 @@ struct RankedProduct {
 /// What was sold and what came back, in one currency.
 #[derive(SimpleObject)]
 struct Sales {
-    /// Orders that were placed and not cancelled.
-    orders: i64,
-    /// Their lines.
-    lines: i64,
-    /// The pieces of their lines.
-    units: i64,
-    /// What their lines come to.
+    #[graphql(flatten)]
+    counts: Sums,
+    /// What the lines of the orders come to.
     gross: Money,
-    /// Credit notes.
-    credit_notes: i64,
-    /// Their lines.
-    returned_lines: i64,
-    /// The pieces of their lines.
-    returned_units: i64,
-    /// What their lines come to.
+    /// What the lines of the credit notes come to.
     refunds: Money,
 }
 
@@ -207,24 +198,11 @@ impl Currency {
     fn money(&self, millionths: i64) -> Money {
         Money::new(trade::amount(millionths), &self.0)
     }
-
-    fn sales(&self, sums: &Sums) -> Sales {
-        Sales {
-            orders: sums.orders,
-            lines: sums.lines,
-            units: sums.units,
-            gross: self.money(sums.revenue),
-            credit_notes: sums.credit_notes,
-            returned_lines: sums.returned_lines,
-            returned_units: sums.returned_units,
-            refunds: self.money(sums.refunds),
-        }
-    }
 }
 
 /// A total, read together with those that others ask for; zero where nothing was sold.
 async fn load(ctx: &Context<'_>, ledger: String, total: &str) -> Result<Sums> {
-    Ok(ctx.data::<Entities<Sums>>()?.load(Key::new(ledger, total)).await?.unwrap_or_default())
+    Ok(federation::load(ctx, Key::new(ledger, total)).await?.unwrap_or_default())
 }
 
 /// The sort key of the total that a question is about.

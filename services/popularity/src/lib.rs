@@ -10,5 +10,7 @@ use micrograph::Micrograph;
 
 /// What sells.
 pub fn micrograph() -> Micrograph {
-    Micrograph::new("popularity").consumes_topic("orders-events", sales::projection()).serves(graph::subgraph)
+    Micrograph::new("popularity")
+        .consumes_topics(&["orders-events", "returns-events"], sales::projection())
+        .serves(graph::subgraph)
 }

@@ -3,7 +3,9 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use contracts::orders::{CreditNote, Line, Order, Status};
+use async_graphql::SimpleObject;
+use contracts::orders::{Line, Order, Status};
+use contracts::returns::CreditNote;
 use jiff::Timestamp;
 use projection::{Amount, Contribution, Rejected};
 use rust_decimal::Decimal;
@@ -20,7 +22,7 @@ const SCALE: u32 = 6;
 const MAX_AMOUNT: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
 /// A total, as it is stored. Amounts are in millionths of the currency's unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, SimpleObject)]
 #[serde(default)]
 pub struct Sums {
     /// Orders that were placed and not cancelled.
@@ -30,6 +32,7 @@ pub struct Sums {
     /// The pieces of their lines.
     pub units: i64,
     /// What their lines come to.
+    #[graphql(skip)]
     pub revenue: i64,
     /// Credit notes.
     pub credit_notes: i64,
@@ -38,6 +41,7 @@ pub struct Sums {
     /// The pieces of their lines.
     pub returned_units: i64,
     /// What their lines come to.
+    #[graphql(skip)]
     pub refunds: i64,
 }
 

@@ -1,8 +1,7 @@
 //! Popularity as its neighbours see it: orders in, a graph out.
 
-use contracts::orders::{
-    CreditNote, CreditNoteIssued, Line, LineKind, Order, OrderCancelled, OrderPlaced, Status,
-};
+use contracts::orders::{Line, LineKind, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::returns::{CreditNote, CreditNoteIssued};
 use contracts::{Event, Extra};
 use serde_json::{Value, json};
 use testkit::{Fixture, event};

@@ -3,11 +3,11 @@
 use crate::{HOME, history, offers, price};
 use async_graphql::connection::Connection;
 use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, SimpleObject, Union};
-use contracts::limits::MARKET;
+use contracts::limits::{MARKET, code};
 use contracts::pricing::RepriceProduct;
 use federation::page::{Page, PageArgs, Row, connection};
 use federation::{ConsistencyToken, Entities, Key, Money, MoneyInput, Reader, UserError, entity};
-use micrograph::{App, Refused, Subgraph, mutate};
+use micrograph::{App, Outcome, Refused, Subgraph, mutate};
 use std::sync::Arc;
 
 /// Pricing's subgraph.
@@ -114,15 +114,12 @@ impl Mutation {
         let (sku, market) = (code(&sku), code(&market));
         let price = contracts::Money::new(price.amount.into(), code(&price.currency));
         let command = RepriceProduct { sku: sku.clone(), market, price };
-        Ok(match mutate::<price::Price, _>(ctx, command_id, command).await? {
-            Ok(outcome) => PriceResult::Changed(PriceChanged {
-                product: Product { sku: sku.into() },
-                price: outcome.state.as_ref().map(offers::Price::from),
-                version: outcome.version.to_string(),
-                consistency_token: ConsistencyToken,
-            }),
-            Err(refused) => PriceResult::Refused(refused),
-        })
+        let changed = |outcome: Outcome<contracts::pricing::Price>| {
+            let price = outcome.state.as_ref().map(offers::Price::from);
+            let (product, version) = (Product { sku: sku.into() }, outcome.version.to_string());
+            PriceChanged { product, price, version, consistency_token: ConsistencyToken }.into()
+        };
+        mutate::<price::Price, _, _>(ctx, command_id, command, changed).await
     }
 }
 
@@ -152,8 +149,4 @@ fn market_of(argument: &str) -> Result<String, UserError> {
     let market = code(argument);
     MARKET.check("market", market.as_str()).map_err(|wrong| UserError::bad_input(wrong.to_string()))?;
     Ok(market)
-}
-
-fn code(text: &str) -> String {
-    text.trim().to_uppercase()
 }

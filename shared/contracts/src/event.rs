@@ -70,8 +70,8 @@ pub trait Command: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sy
     /// The identity of the aggregate that decides it.
     fn subject(&self) -> String;
 
-    /// Whether each field is within its [limit](crate::limits), as the schema has them. What an aggregate's rules say
-    /// of it comes after.
+    /// Whether each field is within its [limit](crate::limits), as the schema has them, and whether the fields fit one
+    /// another, as no schema says. What an aggregate's rules say of it comes after.
     fn check(&self) -> Result<(), Violation>;
 
     /// The command without what is personal in it, where that is something: what is kept when it is refused.

@@ -9,6 +9,7 @@ pub mod customers;
 pub mod inventory;
 pub mod orders;
 pub mod pricing;
+pub mod returns;
 
 pub mod digest;
 pub mod limits;

@@ -85,6 +85,12 @@ pub const SKU: Text = Text {
     wanted: "must have 1 to 64 characters, no space around them, and be in upper case",
 };
 
+/// A code as its limit has it ([`SKU`], [`MARKET`], [`CURRENCY`]), however somebody writes it: without space around it, in
+/// upper case.
+pub fn code(text: &str) -> String {
+    text.trim().to_uppercase()
+}
+
 /// What something or somebody is called.
 pub const TITLE: Text = Text {
     longest: 200,
@@ -216,7 +222,7 @@ impl Count {
         &self,
         field: &str,
         items: &[T],
-        check: fn(&T) -> Result<(), Violation>,
+        check: impl FnMut(&T) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
         self.check(field, items.len())?;
         let mut checked = items.iter().map(check).enumerate();
@@ -224,7 +230,8 @@ impl Count {
     }
 }
 
-fn holds(holds: bool, field: &str, wanted: impl FnOnce() -> String) -> Result<(), Violation> {
+/// A violation of a field that isn't as it must be.
+pub(crate) fn holds(holds: bool, field: &str, wanted: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { path: field.to_owned(), wanted: wanted() }) }
 }
 

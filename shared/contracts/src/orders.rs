@@ -2,7 +2,7 @@
 
 use crate::event::{Command, Event, State};
 use crate::limits::{
-    CAPTION, CHARGE, CREDIT_NOTE_ID, CURRENCY, LINES, NAME, ORDER_ID, POSITION, QUANTITY, Violation,
+    CAPTION, CHARGE, CURRENCY, LINES, NAME, ORDER_ID, POSITION, PRICE, QUANTITY, Violation, holds,
 };
 use crate::open::Extra;
 use jiff::Timestamp;
@@ -26,14 +26,14 @@ pub enum LineKind {
     Unknown(String),
 }
 
-/// A line of an order or of a credit note, as sold.
+/// A line of an order, as sold. A credit note takes such lines back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// The position in the order, from 1.
     #[schemars(transform = POSITION.schema())]
     pub position: u32,
-    /// What the line is about.
+    /// What the line is about; in a command, a product or a fee.
     pub kind: LineKind,
     /// Stock keeping unit, or the code of the fee.
     #[schemars(transform = NAME.schema())]
@@ -44,7 +44,7 @@ pub struct Line {
     /// How many pieces, at least 1; of a credit note, how many came back.
     #[schemars(transform = QUANTITY.schema())]
     pub quantity: u32,
-    /// The exact price of one, in the order's currency, as a decimal string.
+    /// The exact price of one, in the order's currency, as a decimal string; that of a product is not below zero.
     #[schemars(with = "String", transform = CHARGE.schema())]
     pub unit_price: Decimal,
     /// Fields that this build doesn't know.
@@ -58,15 +58,34 @@ impl Line {
         Decimal::from(self.quantity) * self.unit_price
     }
 
+    /// Whether lines are as their limits have them, and as no schema says it: positions ascend, and each line is of a
+    /// product or a fee. The price of a fee may be below zero, since a discount is one; that of a product isn't.
+    pub(crate) fn check_all(lines: &[Self]) -> Result<(), Violation> {
+        let mut before = 0;
+        LINES.check_each("lines", lines, |line| {
+            line.check()?;
+            let ascends = before < line.position;
+            before = line.position;
+            holds(ascends, "position", || "must be above that of the line before".to_owned())
+        })
+    }
+
     fn check(&self) -> Result<(), Violation> {
         POSITION.check("position", self.position)?;
         NAME.check("sku", self.sku.as_str())?;
         CAPTION.check("title", self.title.as_str())?;
         QUANTITY.check("quantity", self.quantity)?;
-        CHARGE.check("unitPrice", self.unit_price)
+        match self.kind {
+            LineKind::Product => PRICE.check("unitPrice", self.unit_price),
+            LineKind::Fee => CHARGE.check("unitPrice", self.unit_price),
+            LineKind::Unknown(_) => Err(Violation {
+                path: "kind".to_owned(),
+                wanted: "must be product or fee: an adjustment of a ledger is no sale".to_owned(),
+            }),
+        }
     }
 
-    fn examples() -> Vec<Self> {
+    pub(crate) fn examples() -> Vec<Self> {
         let line = |position, kind, sku: &str, title: &str, quantity, cents| Self {
             position,
             kind,
@@ -182,58 +201,6 @@ impl Event for OrderCancelled {
     }
 }
 
-/// The published state of a credit note: goods that came back, and what was refunded for them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CreditNote {
-    /// The credit note's number; its own, not the order's.
-    pub id: String,
-    /// Who returned; a guest has no number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer_id: Option<String>,
-    /// The name in English of the customer's country.
-    pub country: String,
-    /// When it was issued.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub issued_at: Timestamp,
-    /// ISO 4217 code of all its amounts.
-    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
-    pub currency: String,
-    /// At least one.
-    pub lines: Vec<Line>,
-    /// Fields that this build doesn't know.
-    #[serde(flatten)]
-    pub extra: Extra,
-}
-
-/// A credit note was issued.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct CreditNoteIssued(pub CreditNote);
-
-impl Event for CreditNoteIssued {
-    type Kind = State;
-    const DOMAIN: &str = DOMAIN;
-    const NAME: &str = "CreditNoteIssued";
-    const MAJOR: u16 = 1;
-
-    fn subject(&self) -> String {
-        self.0.id.clone()
-    }
-
-    fn example() -> Self {
-        Self(CreditNote {
-            id: "C536379".into(),
-            customer_id: Some("17850".into()),
-            country: "United Kingdom".into(),
-            issued_at: Timestamp::constant(1_291_196_460, 0),
-            currency: "GBP".into(),
-            lines: Line::examples().into_iter().take(1).collect(),
-            extra: Extra::default(),
-        })
-    }
-}
-
 /// Place an order. Its lines carry the title and the price that the customer was shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -251,7 +218,7 @@ pub struct PlaceOrder {
     /// ISO 4217 code of all its amounts.
     #[schemars(transform = CURRENCY.schema())]
     pub currency: String,
-    /// At least one, at most 1,000.
+    /// At least one, at most 1,000; their positions ascend.
     #[schemars(transform = LINES.schema())]
     pub lines: Vec<Line>,
 }
@@ -270,7 +237,7 @@ impl Command for PlaceOrder {
         NAME.check("customerId", self.customer_id.as_deref())?;
         NAME.check("country", self.country.as_str())?;
         CURRENCY.check("currency", self.currency.as_str())?;
-        LINES.check_each("lines", &self.lines, Line::check)
+        Line::check_all(&self.lines)
     }
 
     fn example() -> Self {
@@ -308,55 +275,5 @@ impl Command for CancelOrder {
 
     fn example() -> Self {
         Self { order_id: "536365".into() }
-    }
-}
-
-/// Take goods back and refund them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct IssueCreditNote {
-    /// The credit note's number, chosen by the sender; issuing the same one again changes nothing.
-    #[schemars(transform = CREDIT_NOTE_ID.schema())]
-    pub credit_note_id: String,
-    /// Who returns; a guest has no number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(transform = NAME.schema())]
-    pub customer_id: Option<String>,
-    /// The name in English of the customer's country.
-    #[schemars(transform = NAME.schema())]
-    pub country: String,
-    /// ISO 4217 code of all its amounts.
-    #[schemars(transform = CURRENCY.schema())]
-    pub currency: String,
-    /// At least one, at most 1,000.
-    #[schemars(transform = LINES.schema())]
-    pub lines: Vec<Line>,
-}
-
-impl Command for IssueCreditNote {
-    const DOMAIN: &str = DOMAIN;
-    const NAME: &str = "IssueCreditNote";
-    const MAJOR: u16 = 1;
-
-    fn subject(&self) -> String {
-        self.credit_note_id.clone()
-    }
-
-    fn check(&self) -> Result<(), Violation> {
-        CREDIT_NOTE_ID.check("creditNoteId", self.credit_note_id.as_str())?;
-        NAME.check("customerId", self.customer_id.as_deref())?;
-        NAME.check("country", self.country.as_str())?;
-        CURRENCY.check("currency", self.currency.as_str())?;
-        LINES.check_each("lines", &self.lines, Line::check)
-    }
-
-    fn example() -> Self {
-        Self {
-            credit_note_id: "C536379".into(),
-            customer_id: Some("17850".into()),
-            country: "United Kingdom".into(),
-            currency: "GBP".into(),
-            lines: Line::examples().into_iter().take(1).collect(),
-        }
     }
 }

@@ -4,7 +4,7 @@ use crate::envelope::{CommandEnvelope, Envelope, Kind, Origin};
 use crate::event::{Command, Event, EventKind};
 use crate::limits::Violation;
 use crate::version::Version;
-use crate::{catalogue, customers, inventory, orders, pricing};
+use crate::{catalogue, customers, inventory, orders, pricing, returns};
 use jiff::Timestamp;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -50,12 +50,12 @@ pub fn all() -> Vec<Contract> {
         command::<inventory::AdjustStock>(),
         event::<orders::OrderPlaced>(),
         event::<orders::OrderCancelled>(),
-        event::<orders::CreditNoteIssued>(),
         command::<orders::PlaceOrder>(),
         command::<orders::CancelOrder>(),
-        command::<orders::IssueCreditNote>(),
         event::<pricing::ProductPriced>(),
         command::<pricing::RepriceProduct>(),
+        event::<returns::CreditNoteIssued>(),
+        command::<returns::IssueCreditNote>(),
     ]
 }
 

@@ -152,6 +152,14 @@ pub async fn entity<V: View>(ctx: &Context<'_>, key: Key) -> Option<V> {
     }
 }
 
+/// A view that a resolver can't do without: what [`entity`] reports beside the answer is the resolver's own failure.
+///
+/// # Errors
+/// Where it can't be read, and where `Entities<V>` isn't in the schema's data.
+pub async fn load<V: View>(ctx: &Context<'_>, key: Key) -> async_graphql::Result<Option<V>> {
+    Ok(ctx.data::<Entities<V>>()?.load(key).await?)
+}
+
 /// A subgraph that was put together wrongly.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema's data has no Entities<{0}>: add it where the schema is built")]

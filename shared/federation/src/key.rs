@@ -12,6 +12,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// The sort key of an item that is alone in its partition, as projections write it.
+    pub const ALONE: &str = "-";
+
     /// Whether an item can have this key: a partition key of 1 to 2,048 bytes, a sort key of 1 to 1,024, as DynamoDB
     /// documents them.
     pub fn is_possible(&self) -> bool {
@@ -21,6 +24,11 @@ impl Key {
     /// A key of its two parts.
     pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    /// The key of an item that is alone in its partition.
+    pub fn alone(pk: impl Into<String>) -> Self {
+        Self::new(pk, Self::ALONE)
     }
 }
 

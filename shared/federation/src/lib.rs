@@ -12,7 +12,7 @@ mod scalars;
 mod schema;
 
 pub use consistency::{Consistency, ConsistencyToken};
-pub use entity::{Entities, EntityLoader, entity};
+pub use entity::{Entities, EntityLoader, entity, load};
 pub use error::{UserError, report};
 pub use key::Key;
 pub use page::{Page, PageArgs, connection};

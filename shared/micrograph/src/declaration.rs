@@ -27,12 +27,13 @@ pub(crate) struct Subscription {
     pub projection: Projection,
     /// The same projection with the folds of earlier versions, newest first.
     pub earlier: Vec<Projection>,
-    pub topic: Option<&'static str>,
+    /// The SNS topics that bring its events; none where the bus does.
+    pub topics: Vec<&'static str>,
 }
 
 impl Subscription {
-    fn new(projection: Projection, topic: Option<&'static str>) -> Self {
-        Self { projection, earlier: Vec::new(), topic }
+    fn new(projection: Projection, topics: Vec<&'static str>) -> Self {
+        Self { projection, earlier: Vec::new(), topics }
     }
 
     /// The folds of all versions that this build has, the newest first.
@@ -73,14 +74,14 @@ impl Micrograph {
     /// Hydrates a projection with the events of the bus that it folds, by a queue of its own.
     #[must_use]
     pub fn consumes(mut self, projection: Projection) -> Self {
-        self.consumes.push(Subscription::new(projection, None));
+        self.consumes.push(Subscription::new(projection, Vec::new()));
         self
     }
 
-    /// Hydrates a projection with the events of an SNS topic, by a queue that is subscribed to it.
+    /// Hydrates a projection with the events of SNS topics, by a queue that is subscribed to each of them.
     #[must_use]
-    pub fn consumes_topic(mut self, topic: &'static str, projection: Projection) -> Self {
-        self.consumes.push(Subscription::new(projection, Some(topic)));
+    pub fn consumes_topics(mut self, topics: &[&'static str], projection: Projection) -> Self {
+        self.consumes.push(Subscription::new(projection, topics.to_vec()));
         self
     }
 

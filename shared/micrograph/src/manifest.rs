@@ -352,7 +352,7 @@ impl Manifest {
             let parts = Parts::of(micrograph, subscription, folds, folds.generation());
             match parts.feed {
                 Feed::Rule(rule) => self.rules.push(rule),
-                Feed::Topic(subscription) => self.subscriptions.push(subscription),
+                Feed::Topics(subscriptions) => self.subscriptions.extend(subscriptions),
             }
             self.functions.push(parts.function);
             self.queues.push(parts.queue);
@@ -418,8 +418,8 @@ pub struct Parts {
 pub enum Feed {
     /// Events of the bus.
     Rule(Rule),
-    /// Events of an SNS topic.
-    Topic(TopicSubscription),
+    /// Events of SNS topics.
+    Topics(Vec<TopicSubscription>),
 }
 
 impl Parts {
@@ -434,17 +434,17 @@ impl Parts {
         let sources: BTreeSet<String> = folds.consumes().map(|(domain, _)| event::source(domain)).collect();
         let names: BTreeSet<&str> = folds.consumes().map(|(_, name)| name).collect();
         let pattern = json!({ "source": sources, "detail-type": names });
-        let feed = match subscription.topic {
-            None => {
-                let (name, target) = (queue.name.clone(), Target::Queue(queue.name.clone()));
-                Feed::Rule(Rule { name, pattern, target })
-            }
-            Some(topic) => Feed::Topic(TopicSubscription {
+        let feed = if subscription.topics.is_empty() {
+            let (name, target) = (queue.name.clone(), Target::Queue(queue.name.clone()));
+            Feed::Rule(Rule { name, pattern, target })
+        } else {
+            let subscribed = |topic: &&'static str| TopicSubscription {
                 topic,
                 queue: queue.name.clone(),
                 raw_delivery: false,
-                filter_policy: pattern,
-            }),
+                filter_policy: pattern.clone(),
+            };
+            Feed::Topics(subscription.topics.iter().map(subscribed).collect())
         };
         let function = Function {
             handler: generation.handler(folds.name()),

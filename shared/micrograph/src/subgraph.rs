@@ -79,19 +79,20 @@ impl From<Rejection> for Refused {
     }
 }
 
-/// Carries out a command for a mutation, now: its outcome, or the refusal that the client gets as data. The schema's
-/// data has [`Commands`].
+/// Carries out a command for a mutation, now. What it answers, a union of what was changed and [`Refused`], is made of
+/// the outcome by `changed`; a refusal is data. The schema's data has [`Commands`].
 ///
 /// A client that may send a mutation twice gives it an id of its own choice; without one the command is new each
 /// time.
 ///
 /// # Errors
 /// Where the command could not be stored: an error of ours, whose text the client doesn't get.
-pub async fn mutate<A: Decide<C>, C: Command>(
+pub async fn mutate<A: Decide<C>, C: Command, R: From<Refused>>(
     ctx: &Context<'_>,
     id: Option<String>,
     data: C,
-) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
+    changed: impl FnOnce(Outcome<A::State>) -> R,
+) -> async_graphql::Result<R> {
     let id = command_id(id)?;
     let commands = ctx.data::<Commands>()?;
     let mut command = CommandEnvelope::new(id, commands.now(), data);
@@ -102,27 +103,32 @@ pub async fn mutate<A: Decide<C>, C: Command>(
     if consistency::is_awaited(ctx) {
         command.extra.0.insert(AWAITED.to_owned(), true.into());
     }
-    told::<A>(ctx, &command.subject, commands.execute::<A, C>(&command).await)
+    told::<A, R>(ctx, &command.subject, commands.execute::<A, C>(&command).await, changed)
 }
 
 /// The same for a command that takes reading to make, and might be made otherwise when it is sent again: it is made
-/// only where the aggregate, its `subject`, doesn't know the command's id.
+/// only where the aggregate, its `subject`, doesn't know the command's id. A [`Rejection`] that `make` fails with is a
+/// refusal.
 ///
 /// # Errors
-/// The same, and what `make` fails with.
-pub async fn mutate_made<A: Decide<C>, C: Command>(
+/// The same, and whatever else `make` fails with.
+pub async fn mutate_made<A: Decide<C>, C: Command, R: From<Refused>>(
     ctx: &Context<'_>,
     id: String,
     subject: &str,
-    make: impl Future<Output = async_graphql::Result<Result<C, Rejection>>> + Send,
-) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
+    make: impl Future<Output = async_graphql::Result<C>> + Send,
+    changed: impl FnOnce(Outcome<A::State>) -> R,
+) -> async_graphql::Result<R> {
     match ctx.data::<Commands>()?.repeated::<A>(subject, &id).await {
-        Ok(Some(outcome)) => told::<A>(ctx, subject, Ok(outcome)),
-        Ok(None) => match make.await? {
-            Ok(command) => mutate::<A, C>(ctx, Some(id), command).await,
-            Err(rejection) => Ok(Err(rejection.into())),
+        Ok(Some(outcome)) => told::<A, R>(ctx, subject, Ok(outcome), changed),
+        Ok(None) => match make.await {
+            Ok(command) => mutate::<A, C, R>(ctx, Some(id), command, changed).await,
+            Err(error) => match error.source.as_ref().and_then(|it| it.downcast_ref::<Rejection>()) {
+                Some(rejection) => Ok(Refused::from(rejection.clone()).into()),
+                None => Err(error),
+            },
         },
-        Err(error) => told::<A>(ctx, subject, Err(error)),
+        Err(error) => told::<A, R>(ctx, subject, Err(error), changed),
     }
 }
 
@@ -139,11 +145,12 @@ pub fn command_id(given: Option<String>) -> Result<String, UserError> {
     Err(UserError::bad_input(why))
 }
 
-fn told<A: Aggregate>(
+fn told<A: Aggregate, R: From<Refused>>(
     ctx: &Context<'_>,
     subject: &str,
     outcome: Result<Outcome<A::State>, CommandError>,
-) -> async_graphql::Result<Result<Outcome<A::State>, Refused>> {
+    changed: impl FnOnce(Outcome<A::State>) -> R,
+) -> async_graphql::Result<R> {
     match outcome {
         Ok(outcome) => {
             if outcome.changed {
@@ -151,9 +158,9 @@ fn told<A: Aggregate>(
                 let events = outcome.told_by.iter().map(String::as_str);
                 consistency::wrote(ctx, domain, events, subject, outcome.version.packed());
             }
-            Ok(Ok(outcome))
+            Ok(changed(outcome))
         }
-        Err(CommandError::Rejected(rejection)) => Ok(Err(rejection.into())),
+        Err(CommandError::Rejected(rejection)) => Ok(Refused::from(rejection).into()),
         Err(error @ CommandError::Elsewhere(_)) => {
             Err(UserError::new("HOME_ELSEWHERE", error.to_string()).into())
         }

@@ -1,7 +1,8 @@
 //! Invoices whose rows are still coming.
 
 use super::row::{Document, Reason, Row};
-use contracts::orders::{IssueCreditNote, Line, PlaceOrder};
+use contracts::orders::{Line, PlaceOrder};
+use contracts::returns::IssueCreditNote;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

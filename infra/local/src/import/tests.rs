@@ -7,7 +7,8 @@ mod real;
 mod rules;
 
 use super::{Emit, Importer, Item, OpenError, Summary};
-use contracts::orders::{IssueCreditNote, PlaceOrder};
+use contracts::orders::PlaceOrder;
+use contracts::returns::IssueCreditNote;
 use contracts::{Command, CommandEnvelope};
 use std::io::Write;
 use tempfile::NamedTempFile;

@@ -1,7 +1,6 @@
 use super::{key, projection};
-use contracts::orders::{
-    CreditNote, CreditNoteIssued, Line, LineKind, Order, OrderCancelled, OrderPlaced, Status,
-};
+use contracts::orders::{Line, LineKind, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::returns::{CreditNote, CreditNoteIssued};
 use contracts::{Event, Extra};
 use serde_json::json;
 use testkit::{Log, given, log};

@@ -1,6 +1,7 @@
 use super::{By, Entry, projection, ranked, shard};
 use crate::trade::tests::{history, line, note, order};
-use contracts::orders::{CreditNoteIssued, OrderCancelled, OrderPlaced, Status};
+use contracts::orders::{OrderCancelled, OrderPlaced, Status};
+use contracts::returns::CreditNoteIssued;
 use projection::Key;
 use serde_json::{Value, json};
 use testkit::{event, given};

@@ -1,8 +1,7 @@
 use super::{Trade, amount};
 use contracts::Extra;
-use contracts::orders::{
-    CreditNote, CreditNoteIssued, Line, LineKind, Order, OrderCancelled, OrderPlaced, Status,
-};
+use contracts::orders::{Line, LineKind, Order, OrderCancelled, OrderPlaced, Status};
+use contracts::returns::{CreditNote, CreditNoteIssued};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use testkit::{Log, log};

@@ -24,7 +24,7 @@ pub fn catalogue() -> Micrograph {
         .publishes::<ProductDelisted>()
         .fans_out("catalogue-events")
         .consumes(titles())
-        .consumes_topic("stock-events", stock())
+        .consumes_topics(&["stock-events"], stock())
         .serves(subgraph)
 }
 

@@ -4,12 +4,31 @@ use crate::catalogue::catalogue;
 use crate::inventory::inventory;
 use crate::world::World;
 use aws_sdk_dynamodb::types::{StreamViewType, TimeToLiveStatus};
-use micrograph::InvokeError;
+use contracts::Envelope;
+use contracts::catalogue::ProductListed;
 use micrograph::manifest::{Alarm, AlarmMetric, Manifest, Trigger};
+use micrograph::{InvokeError, Micrograph};
+use projection::{Projection, Row};
 
 #[test]
 fn the_manifest_of_a_micrograph_with_everything() {
     insta::assert_json_snapshot!("catalogue", Manifest::of(&catalogue()));
+}
+
+#[test]
+fn a_queue_is_subscribed_to_each_topic_that_feeds_its_projection() {
+    let goods = Projection::new("goods", 1)
+        .state(|it: &Envelope<ProductListed>| Row::new(projection::Key::alone(&it.subject), &it.data.0));
+    let micrograph = Micrograph::new("shop").consumes_topics(&["new-goods", "old-goods"], goods);
+    let manifest = Manifest::of(&micrograph);
+    let subscribed: Vec<_> = manifest.subscriptions.iter().map(|it| (it.topic, it.queue.as_str())).collect();
+    assert_eq!(subscribed, [("new-goods", "shop-goods-1"), ("old-goods", "shop-goods-1")]);
+    assert!(manifest.rules.is_empty(), "what comes by topics doesn't come by the bus too");
+}
+
+#[test]
+fn the_key_of_what_is_alone_is_the_same_for_who_writes_and_who_reads() {
+    assert_eq!(federation::Key::ALONE, projection::Key::ALONE);
 }
 
 #[test]
