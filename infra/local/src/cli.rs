@@ -424,35 +424,55 @@ fn read(file: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))
 }
 
-/// Tells when Ctrl-C or SIGTERM came; a second one ends the process at once.
+/// Tells when Ctrl-C or SIGTERM came, from now on; a second one ends the process at once.
 fn stopped() -> watch::Receiver<bool> {
     let (tell, told) = watch::channel(false);
+    let mut signals = Signals::heard();
     tokio::spawn(async move {
-        signal().await;
+        signals.next().await;
         tell.send_replace(true);
-        signal().await;
+        signals.next().await;
         eprintln!("Stopped at once; what was acknowledged is stored.");
         std::process::exit(130);
     });
     told
 }
 
-async fn signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        else {
-            let _ = interrupt.await;
-            return;
-        };
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
+/// SIGTERM and Ctrl-C: what comes before this is made ends the process, what comes after it is kept for who asks.
+#[cfg(unix)]
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn heard() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    async fn next(&mut self) {
+        let signals = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        if signals.len() == 0 {
+            return std::future::pending().await;
+        }
+        futures::future::select_all(signals).await;
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn heard() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
         }
     }
-    #[cfg(not(unix))]
-    let _ = interrupt.await;
 }
 
 async fn wait(stop: &watch::Receiver<bool>) {

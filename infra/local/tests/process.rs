@@ -141,9 +141,11 @@ fn an_import_that_is_killed_goes_on_and_one_that_is_repeated_changes_nothing() {
         text(&output)
     };
     archive(&["compact"]);
-    let listed = archive(&["list", "--domain", "orders"]);
-    let orders = listed.lines().find(|line| line.starts_with("orders")).unwrap();
-    assert!(orders.contains(&format!(" {} ", INVOICES + 1)), "{listed}");
+    for (domain, events) in [("orders", INVOICES), ("returns", 1)] {
+        let listed = archive(&["list", "--domain", domain]);
+        let row = listed.lines().find(|line| line.starts_with(domain)).unwrap();
+        assert!(row.contains(&format!(" {events} ")), "{listed}");
+    }
     let replayed = archive(&["replay", "--to", "popularity.sales"]);
     assert!(replayed.contains("to popularity.sales"), "{replayed}");
     assert_totals(&state);
