@@ -1,6 +1,7 @@
 //! The command line.
 
 mod archive;
+mod contracts;
 mod generation;
 mod quarantine;
 mod region;
@@ -17,6 +18,7 @@ use crate::suite::{CommandRef, Settings};
 use crate::{deployed, importing, sample, shop};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use contracts::Stopped;
 use embedded::Durability;
 use embedded::queue::Chaos;
 use gateway::Gateway;
@@ -156,6 +158,19 @@ enum Command {
     },
     /// Check and deploy the schemas of subgraphs; see what is live, who published it, and what changed for clients
     Schema(schema::Asked),
+    /// Compare events and commands with every released version, and see who reads them
+    Contracts {
+        #[command(subcommand)]
+        action: contracts::Action,
+    },
+    /// Run every check that makes a release safe: contracts, graph, architecture, examples, archived samples.
+    ///
+    /// Exit codes: 0 where nothing stops a release, 1 where something does, 2 where the command line is wrong, 3 where a
+    /// check could not be carried out.
+    Check {
+        #[command(flatten)]
+        checked: contracts::Checked,
+    },
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
         /// Only this micrograph
@@ -196,6 +211,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Some(Command::Region { action }) => region::run(&options, action).await,
         Some(Command::Schema(asked)) => schema::run(&options, asked).await,
+        Some(Command::Contracts { action }) => contracts::run(action).await,
+        Some(Command::Check { checked }) => contracts::check(&checked).await,
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }
@@ -396,7 +413,7 @@ fn progress() -> ProgressBar {
 }
 
 fn manifest(micrograph: Option<&str>) -> anyhow::Result<()> {
-    let all: Vec<Manifest> = shop::micrographs().iter().map(Manifest::of).collect();
+    let all = shop::micrographs().iter().map(Manifest::described).collect::<Result<Vec<Manifest>, _>>()?;
     let Some(name) = micrograph else {
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());

@@ -22,3 +22,5 @@ pub mod server;
 pub mod import;
 pub mod importing;
 pub mod sample;
+
+pub mod gate;

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
             if let Some(verdict) = error.downcast_ref::<local::cli::Verdict>() {
                 return verdict.code();
             }
+            if let Some(stopped) = error.downcast_ref::<local::cli::Stopped>() {
+                return stopped.code();
+            }
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

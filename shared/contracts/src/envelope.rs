@@ -42,6 +42,10 @@ pub struct Envelope<D> {
     pub name: String,
     /// The major version of its data.
     pub major: u16,
+    /// The other major versions in which the same event is published beside this one. Of all of them a consumer takes
+    /// the newest that it knows, and passes over the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_majors: Vec<u16>,
     /// The identity of the aggregate.
     pub subject: String,
     /// The version of the aggregate that this event brought about.
@@ -105,6 +109,7 @@ impl<E: Event> Envelope<E> {
             domain: E::DOMAIN.into(),
             name: E::NAME.into(),
             major: E::MAJOR,
+            also_majors: Vec::new(),
             subject,
             version: origin.version,
             index: origin.index,
@@ -152,6 +157,9 @@ pub struct Header<'a> {
     pub name: Cow<'a, str>,
     /// See [`Envelope::major`].
     pub major: u16,
+    /// See [`Envelope::also_majors`].
+    #[serde(default)]
+    pub also_majors: Vec<u16>,
     /// See [`Envelope::subject`].
     #[serde(borrow)]
     pub subject: Cow<'a, str>,

@@ -2,6 +2,7 @@
 
 use crate::envelope::Kind;
 use crate::limits::Violation;
+use crate::upcast::Upcast;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -53,6 +54,11 @@ pub trait Event: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync
 
     /// The identity of the aggregate that it tells of.
     fn subject(&self) -> String;
+
+    /// The earlier major versions that are read as this one: those that an archive holds.
+    fn upcasts() -> Upcast<Self> {
+        Upcast::none()
+    }
 
     /// A typical value, committed beside the schema.
     fn example() -> Self;

@@ -2,6 +2,7 @@
 
 pub mod envelope;
 pub mod event;
+pub mod upcast;
 pub mod version;
 
 pub mod catalogue;
@@ -20,4 +21,5 @@ pub use envelope::{CommandEnvelope, Envelope, Header, Kind};
 pub use event::{Command, Deleted, Delta, Event, EventKind, State};
 pub use limits::Violation;
 pub use open::{Extra, Money};
+pub use upcast::Upcast;
 pub use version::Version;

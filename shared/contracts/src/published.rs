@@ -24,6 +24,10 @@ pub struct Contract {
     pub schema: fn() -> Value,
     /// A typical message, envelope and all.
     pub example: fn() -> Value,
+    /// The identity that some data tells of, where it is data of this contract.
+    pub subject: fn(&Value) -> Result<String, serde_json::Error>,
+    /// The earlier major versions of an event that this one's upcasters read.
+    pub upcasts: fn() -> Vec<u16>,
     /// Whether a message decodes as this contract's type, and what it says when encoded again.
     pub round_trip: fn(&str) -> Result<Value, serde_json::Error>,
     /// Whether a command that decodes is within its limits; none for an event.
@@ -67,6 +71,8 @@ fn event<E: Event>() -> Contract {
         kind: Some(<E::Kind as EventKind>::KIND),
         schema: || titled(schema_of::<Envelope<E>>(), E::DOMAIN, E::NAME, E::MAJOR),
         example: || to_value(&example_event::<E>()),
+        subject: |data| E::deserialize(data).map(|data| data.subject()),
+        upcasts: || E::upcasts().majors().collect(),
         round_trip: |text| serde_json::from_str::<Envelope<E>>(text).map(|message| to_value(&message)),
         check: None,
     }
@@ -83,6 +89,8 @@ fn command<C: Command>() -> Contract {
             let time = Timestamp::constant(1_291_191_960, 0);
             to_value(&CommandEnvelope::new("command-1", time, C::example()))
         },
+        subject: |data| C::deserialize(data).map(|data| data.subject()),
+        upcasts: Vec::new,
         round_trip: |text| serde_json::from_str::<CommandEnvelope<C>>(text).map(|message| to_value(&message)),
         check: Some(|text| {
             serde_json::from_str::<CommandEnvelope<C>>(text).map(|message| message.data.check())

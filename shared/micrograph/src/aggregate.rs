@@ -108,6 +108,14 @@ impl<S> Decision<S> {
     pub fn deleted<E: Event<Kind = Deleted>>(event: &E) -> Self {
         Self { change: Some(Change::Deleted), events: vec![Recorded::of(event)] }
     }
+
+    /// Says the same in another major version of its event too, for those who don't read the newer one yet. Who reads
+    /// both is told once.
+    #[must_use]
+    pub fn beside<E: Event>(mut self, event: &E) -> Self {
+        self.events.push(Recorded::of(event));
+        self
+    }
 }
 
 impl Recorded {

@@ -63,8 +63,9 @@ impl Environment {
         })
     }
 
-    /// An environment in which nothing can be reached: enough to build a schema.
-    pub(crate) fn nowhere() -> Self {
+    /// An environment in which nothing can be reached: enough to build a schema, and to see what a micrograph says of
+    /// itself.
+    pub fn nowhere() -> Self {
         Self::over(&SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build())
     }
 

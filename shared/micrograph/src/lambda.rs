@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_millis(200);
 pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("manifest") => {
-            println!("{}", serde_json::to_string_pretty(&Manifest::of(&micrograph))?);
+            println!("{}", serde_json::to_string_pretty(&Manifest::described(&micrograph)?)?);
             return Ok(());
         }
         Some("schema") => {

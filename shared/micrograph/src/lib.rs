@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod declaration;
 pub mod manifest;
+pub mod reads;
 
 pub mod app;
 pub mod edge;

@@ -2,6 +2,7 @@
 //! `bootstrap manifest`.
 
 use crate::declaration::{Micrograph, Published, Subscription};
+use crate::reads::{self, Reads};
 use crate::regions::{self, REPLICAS};
 use contracts::event;
 use projection::quarantine::COMMANDS;
@@ -39,6 +40,9 @@ pub struct Manifest {
     /// What it needs besides where there are several regions; none if it owns nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replication: Option<Replication>,
+    /// What its projections read of what it consumes; only in [`Manifest::described`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<Reads>,
 }
 
 /// What keeps replicas of the aggregates that are at home in other regions.
@@ -230,6 +234,14 @@ impl Manifest {
         manifest.finish(micrograph)
     }
 
+    /// The same, with what its projections read of what they consume: that is found by folding examples.
+    ///
+    /// # Errors
+    /// Where a projection can't fold the example of an event that it consumes.
+    pub fn described(micrograph: &Micrograph) -> Result<Self, reads::Unknown> {
+        Ok(Self { reads: reads::of(micrograph)?, ..Self::of(micrograph) })
+    }
+
     /// What a micrograph needs whatever the generations of its projections.
     pub(crate) fn lasting(micrograph: &Micrograph) -> Self {
         Self::begin(micrograph).finish(micrograph)
@@ -249,6 +261,7 @@ impl Manifest {
             consumes: consumed(micrograph),
             decides: micrograph.decides.keys().copied().collect(),
             replication: Replication::of(micrograph),
+            reads: Vec::new(),
         };
         manifest.tables.push(micrograph.quarantine_table());
         if !micrograph.consumes.is_empty() {

@@ -20,7 +20,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::TraceParent;
@@ -55,6 +55,8 @@ struct Learnt {
     links: Vec<TraceParent>,
     /// What somebody waits for, with its message.
     awaited: Vec<(usize, Mark)>,
+    /// How many events of each major version were folded.
+    reads: BTreeMap<String, u64>,
 }
 
 /// Why an invocation fails as a whole: it is to be tried again by the service that made it.
@@ -202,7 +204,8 @@ impl Consumer {
                 Err((reason, detail)) => fates[index] = Fate::Quarantined(reason, detail),
             }
         }
-        let Learnt { ages, links, awaited } = learnt;
+        let Learnt { ages, links, awaited, reads } = learnt;
+        self.count(&reads);
         let span = telemetry::span::consumer(&self.micrograph, self.projection.name(), messages.len(), links);
         let done = self.write_all(messages, joins, deadline, &mut fates).instrument(span.clone()).await;
         self.keep(messages, &mut fates).instrument(span.clone()).await;
@@ -292,6 +295,10 @@ impl Consumer {
                 return Err((reason, error.to_string()));
             }
         };
+        if metrics::enabled() && !joins.is_empty() {
+            let event = format!("{}.{}.v{}", header.domain, header.name, header.major);
+            *learnt.reads.entry(event).or_default() += 1;
+        }
         let age = (self.clock)().duration_since(header.time).as_millis();
         learnt.ages.push(i64::try_from(age).unwrap_or(i64::MAX));
         learnt.links.extend(header.traceparent.as_deref().and_then(TraceParent::parse));
@@ -300,6 +307,18 @@ impl Consumer {
             learnt.awaited.push((index, Mark { subject, version: header.version.packed() }));
         }
         Ok(joins)
+    }
+
+    /// Counts which major versions of which events are read: one that nobody reads any more can be retired.
+    fn count(&self, reads: &BTreeMap<String, u64>) {
+        for (event, count) in reads {
+            let dimensions = [
+                ("Micrograph", self.micrograph.as_str()),
+                ("Projection", self.projection.name()),
+                ("Event", event),
+            ];
+            metrics::counter(metrics::EVENTS_READ, *count, &dimensions);
+        }
     }
 
     /// Does one piece of work, unless the time for it is over.

@@ -6,12 +6,14 @@ use crate::json;
 use crate::key::Key;
 use crate::snapshot::Pulled;
 use crate::table::{Index, Table};
-use contracts::{Deleted, Delta, Envelope, Event, EventKind, Extra, Header, Kind, State, Version, digest};
+use contracts::{
+    Deleted, Delta, Envelope, Event, EventKind, Extra, Header, Kind, State, Upcast, Version, digest,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_dynamo::Item;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A read model: what it is called, which events it folds, and how.
@@ -30,6 +32,8 @@ pub struct Projection {
 #[derive(Clone)]
 struct Fold {
     major: u16,
+    /// The earlier major versions that it reads as its own.
+    earlier: Vec<u16>,
     kind: Kind,
     run: Arc<Run>,
 }
@@ -248,11 +252,14 @@ impl Projection {
         mut self,
         joins: impl Fn(Envelope<E>, String) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
     ) -> Self {
+        let upcasts = E::upcasts();
+        let earlier = upcasts.majors().collect();
         let run = move |header: &Header<'_>| {
-            let (envelope, hash) = decode::<E>(header)?;
+            let (envelope, hash) = decode::<E>(header, &upcasts)?;
             joins(envelope, hash)
         };
-        let fold = Fold { major: E::MAJOR, kind: <E::Kind as EventKind>::KIND, run: Arc::new(run) };
+        let kind = <E::Kind as EventKind>::KIND;
+        let fold = Fold { major: E::MAJOR, earlier, kind, run: Arc::new(run) };
         self.folds.entry((E::DOMAIN, E::NAME)).or_default().push(fold);
         self
     }
@@ -296,18 +303,38 @@ impl Projection {
         self.snapshots.get(domain)
     }
 
-    /// The joins that an event brings; none where the projection doesn't fold this type of event.
+    /// The major versions of an event that it folds: its own, and those that its upcasters read.
+    pub fn majors(&self, domain: &str, name: &str) -> BTreeSet<u16> {
+        let folds =
+            self.folds.iter().filter(|(event, _)| **event == (domain, name)).flat_map(|(_, folds)| folds);
+        folds.flat_map(|fold| fold.earlier.iter().copied().chain([fold.major])).collect()
+    }
+
+    /// The joins that an event brings; none where the projection doesn't fold this type of event, or folds another of
+    /// the major versions in which it was published.
     pub fn fold(&self, header: &Header<'_>) -> Result<Option<Vec<Join>>, FoldError> {
         let Some(folds) = self.folds.get(&(header.domain.as_ref(), header.name.as_ref())) else {
             return Ok(None);
         };
-        let matching: Vec<&Fold> = folds.iter().filter(|fold| fold.major == header.major).collect();
+        let published = || header.also_majors.iter().chain([&header.major]).copied();
+        let own = |major: u16| folds.iter().any(|fold| fold.major == major);
+        let earlier = |major: u16| folds.iter().any(|fold| fold.earlier.contains(&major));
+        let taken =
+            published().filter(|it| own(*it)).max().or_else(|| published().filter(|it| earlier(*it)).max());
+        if taken.is_some_and(|taken| taken != header.major) {
+            return Ok(None);
+        }
+        let by_itself = own(header.major);
+        let reads = |fold: &&Fold| {
+            if by_itself { fold.major == header.major } else { fold.earlier.contains(&header.major) }
+        };
+        let matching: Vec<&Fold> = folds.iter().filter(reads).collect();
         if matching.is_empty() {
             return Err(FoldError::UnknownMajor {
                 domain: header.domain.to_string(),
                 name: header.name.to_string(),
                 major: header.major,
-                known: folds.iter().map(|fold| fold.major).collect(),
+                known: self.majors(&header.domain, &header.name).into_iter().collect(),
             });
         }
         let mut joins = Vec::new();
@@ -364,10 +391,11 @@ fn by_ledger(contributions: Vec<Contribution>) -> BTreeMap<String, Vec<Amount>> 
     ledgers
 }
 
-fn decode<E: Event>(header: &Header<'_>) -> Result<(Envelope<E>, String), FoldError> {
+fn decode<E: Event>(header: &Header<'_>, upcasts: &Upcast<E>) -> Result<(Envelope<E>, String), FoldError> {
     let violation = |error: serde_json::Error| FoldError::SchemaViolation(json::describe(&error));
     let value: Value = serde_json::from_str(header.data.get()).map_err(violation)?;
-    let data = E::deserialize(&value).map_err(violation)?;
+    let data = upcasts.read(header.major, &value).unwrap_or_else(|| E::deserialize(&value));
+    let data = data.map_err(violation)?;
     if data.subject() != header.subject {
         let (says, is) = (&header.subject, data.subject());
         return Err(FoldError::SchemaViolation(format!(
@@ -382,6 +410,7 @@ fn decode<E: Event>(header: &Header<'_>) -> Result<(Envelope<E>, String), FoldEr
         domain: header.domain.to_string(),
         name: header.name.to_string(),
         major: header.major,
+        also_majors: header.also_majors.clone(),
         subject: header.subject.to_string(),
         version: header.version,
         index: 0,

@@ -60,6 +60,7 @@ metrics! {
     QUARANTINE_DISCARDED = "QuarantineDiscarded", Count, "Quarantined messages that somebody discarded.";
     QUARANTINE_ENTRIES = "QuarantineEntries", Count, "Messages that stand in a quarantine.";
     QUARANTINE_AGE = "QuarantineAge", Seconds, "How long the oldest message has stood in a quarantine.";
+    EVENTS_READ = "EventsRead", Count, "Events that a projection folded, by event and major version.";
     IGNORED = "Ignored", Count, "Events no handler subscribes to; acknowledged.";
     WAITING = "Waiting", Count, "Messages kept until it is their turn; the messages before them haven't come, or are quarantined.";
     FAILED = "Failed", Count, "Messages given back to be delivered again.";

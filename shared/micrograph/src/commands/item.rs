@@ -120,6 +120,7 @@ pub(super) fn envelopes<C: Command>(
     if let Some(awaited) = command.extra.0.get(AWAITED).filter(|it| it.is_boolean()) {
         extra.0.insert(AWAITED.to_owned(), awaited.clone());
     }
+    let majors: Vec<(&str, u16)> = events.iter().map(|it| (it.name, it.major)).collect();
     let wrap = |(index, event): (usize, Recorded)| {
         let published = Published { name: event.name, major: event.major, kind: event.kind };
         if event.domain != micrograph.name() || !micrograph.publishes.contains(&published) {
@@ -131,11 +132,13 @@ pub(super) fn envelopes<C: Command>(
             return Err(CommandError::Internal(format!("an event about `{says}` was decided by `{is}`")));
         }
         let index = u16::try_from(index).map_err(|error| CommandError::Internal(error.to_string()))?;
+        let also = majors.iter().filter(|it| it.0 == event.name && it.1 != event.major).map(|it| it.1);
         let envelope = Envelope {
             id: event_id(event.domain, &event.subject, version, index),
             domain: event.domain.to_owned(),
             name: event.name.to_owned(),
             major: event.major,
+            also_majors: also.collect(),
             subject: event.subject,
             version,
             index,

@@ -4,6 +4,7 @@ mod commands;
 mod deltas;
 mod inventory;
 mod lambda;
+mod majors;
 mod manifest;
 mod outbox;
 mod queue;
