@@ -169,7 +169,7 @@ enum Command {
     /// check could not be carried out.
     Check {
         #[command(flatten)]
-        checked: contracts::Checked,
+        gate: contracts::Gate,
     },
     /// Print what the micrographs need of their surroundings, as JSON
     Manifest {
@@ -212,7 +212,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Region { action }) => region::run(&options, action).await,
         Some(Command::Schema(asked)) => schema::run(&options, asked).await,
         Some(Command::Contracts { action }) => contracts::run(action).await,
-        Some(Command::Check { checked }) => contracts::check(&checked).await,
+        Some(Command::Check { gate }) => contracts::check(&gate).await,
         Some(Command::Manifest { micrograph }) => manifest(micrograph.as_deref()),
     }
 }

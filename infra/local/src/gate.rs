@@ -13,7 +13,7 @@ pub mod asyncapi;
 pub mod page;
 
 pub mod architecture;
-mod graph;
+pub mod graph;
 mod samples;
 
 pub mod checks;

@@ -13,6 +13,9 @@ use schemas::usage::Usage;
 use schemas::{ContractName, Hash, Tags};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The rule that an entity has a key no more.
+pub const KEY_REMOVED: &str = "key-removed";
+
 /// What is live.
 #[derive(Clone, Debug, Default)]
 pub struct Live {

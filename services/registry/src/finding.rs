@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemas::Hash;
 use schemas::usage::Client;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -119,6 +120,24 @@ pub struct Report {
     pub operations: u64,
     /// Lints that the schemas that stand have already: they aren't told again.
     pub standing: u64,
+}
+
+impl fmt::Display for Hit {
+    /// A client and what it sends.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.client.name.as_str(), self.client.version.as_str()) {
+            ("", _) => f.write_str("a client without a name")?,
+            (name, "") => f.write_str(name)?,
+            (name, version) => write!(f, "{name} {version}")?,
+        }
+        match self.operation.as_str() {
+            "" => write!(f, ", by an operation without a name ({})", self.hash.short())?,
+            name => write!(f, ", by {name}")?,
+        }
+        let may = if self.by_variable { ", whose variables may hold it" } else { "" };
+        let times = if self.count == 1 { "time" } else { "times" };
+        write!(f, "{may}: {} {times}, last {}", self.count, self.last.strftime("%Y-%m-%d %H:%MZ"))
+    }
 }
 
 impl Report {

@@ -1,10 +1,11 @@
 //! `tributary contracts` and `tributary check`: what a release would break, and whom.
 
+use super::schema;
 use crate::gate::checks::{self, Settings};
-use crate::gate::findings;
 use crate::gate::readers::{self, Reader};
 use crate::gate::released::{self, EVENTS};
 use crate::gate::report::{Format, Report, counted, told};
+use crate::gate::{findings, graph};
 use crate::shop;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -83,6 +84,17 @@ pub(super) struct Checked {
     at: At,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Gate {
+    #[command(flatten)]
+    checked: Checked,
+    #[command(flatten)]
+    deployed: schema::Deployed,
+    /// Let a breaking change of the graph pass: its path, `RULE PATH`, or `all`; may be given several times
+    #[arg(long, value_name = "CHANGE")]
+    accept: Vec<String>,
+}
+
 /// The command came to its end, and its verdict is not success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
@@ -108,7 +120,7 @@ pub(super) async fn run(action: Action) -> anyhow::Result<()> {
     match action {
         Action::Check { checked } => {
             let report =
-                settings(&checked).and_then(|settings| checks::contracts(&settings, &shop::micrographs()));
+                checked.settings().and_then(|settings| checks::contracts(&settings, &shop::micrographs()));
             concluded(report, &checked)
         }
         Action::Who { event, field, json } => who(&event, field.as_deref(), json).await,
@@ -118,16 +130,22 @@ pub(super) async fn run(action: Action) -> anyhow::Result<()> {
 }
 
 /// `tributary check`.
-pub(super) async fn check(checked: &Checked) -> anyhow::Result<()> {
-    let report = match settings(checked) {
-        Ok(settings) => quietly(checks::all(&settings, &shop::micrographs())).await,
-        Err(error) => Err(error),
-    };
-    concluded(report, checked)
+pub(super) async fn check(gate: &Gate) -> anyhow::Result<()> {
+    concluded(reported(gate).await, &gate.checked)
 }
 
-fn settings(checked: &Checked) -> anyhow::Result<Settings> {
-    Ok(Settings { root: checked.at.root()?, against: checked.against.clone() })
+async fn reported(gate: &Gate) -> anyhow::Result<Report> {
+    let settings = Settings { accept: gate.accept.iter().cloned().collect(), ..gate.checked.settings()? };
+    let micrographs = shop::micrographs();
+    let submission = graph::submission(&micrographs, &settings.accept);
+    let registry = gate.deployed.check(&submission).await?;
+    quietly(checks::all(&settings, &micrographs, registry)).await
+}
+
+impl Checked {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings { root: self.at.root()?, against: self.against.clone(), accept: BTreeSet::new() })
+    }
 }
 
 impl At {

@@ -9,11 +9,11 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use registry::http::ContractSettings;
 use registry::settings::Level;
-use registry::{Registry, RegistryError, Submission, Submitted};
+use registry::{Registry, RegistryError, Report, Submission, Submitted};
 use remote::{Remote, RemoteError};
-use schemas::{ContractName, Schemas, Tags, Variant};
+use schemas::{ContractName, Release, Schemas, Tags, Variant};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use written::{Sources, Told};
 
@@ -409,9 +409,54 @@ fn served(options: &Options, to: &To) -> anyhow::Result<Served> {
         (None, Some(state)) => state.join(deployed::FOLDER),
         (None, None) => bail!("there are no schemas to look at with --in-memory"),
     };
-    let schemas = Schemas::in_folder(&folder)
+    Ok(Served::Here(in_folder(&folder)?))
+}
+
+/// A registry that stands by itself, as `tributary check` is told of it.
+#[derive(Debug, Args)]
+pub(super) struct Deployed {
+    /// A folder of schemas: the subgraphs are checked as a publish to it would be, against the operations in use
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The same with a registry over HTTP, with a token in `TRIBUTARY_REGISTRY_TOKEN`
+    #[arg(long, value_name = "URL", env = "TRIBUTARY_REGISTRY")]
+    registry: Option<String>,
+    /// The variant of the graph there
+    #[arg(long, value_name = "NAME", default_value = deployed::VARIANT, env = "TRIBUTARY_VARIANT")]
+    variant: Variant,
+}
+
+impl Deployed {
+    /// What a publish would come to; none where no registry is named.
+    pub async fn check(&self, submission: &Submission) -> anyhow::Result<Option<Report>> {
+        let served = match (&self.store, &self.registry) {
+            (Some(store), _) if !store.is_dir() => {
+                bail!("--store {}: there is no such folder", store.display())
+            }
+            (Some(store), _) => Served::Here(in_folder(store)?),
+            (None, Some(url)) => {
+                Served::There(Remote::new(url, std::env::var("TRIBUTARY_REGISTRY_TOKEN").ok())?)
+            }
+            (None, None) => return Ok(None),
+        };
+        // A variant that isn't there would let everything pass.
+        Ok(Some(match &served {
+            Served::Here(registry) => {
+                registry.current(&self.variant).await?;
+                registry.check(&self.variant, submission).await?
+            }
+            Served::There(remote) => {
+                let _: Release = remote.get(&self.variant, "", &[]).await?;
+                remote.post(&self.variant, "check", submission).await?
+            }
+        }))
+    }
+}
+
+fn in_folder(folder: &Path) -> anyhow::Result<Registry> {
+    let schemas = Schemas::in_folder(folder)
         .with_context(|| format!("the schemas in {} can't be used", folder.display()))?;
-    Ok(Served::Here(Registry::new(schemas, micrograph::environment::now)))
+    Ok(Registry::new(schemas, micrograph::environment::now))
 }
 
 fn number(number: Option<u64>) -> Option<String> {

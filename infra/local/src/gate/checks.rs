@@ -7,6 +7,8 @@ use super::{architecture, asyncapi, graph, page, readers, samples};
 use compatibility::Severity;
 use micrograph::Micrograph;
 use micrograph::manifest::Manifest;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What is checked, and against what.
@@ -17,9 +19,11 @@ pub struct Settings {
     /// Commits, branches, tags and folders that today's contracts are compared with; none for the last commit and the one
     /// before it.
     pub against: Vec<String>,
+    /// Breaking changes of the graph that shall not stop a release: `all`, a path, or a rule and a path.
+    pub accept: BTreeSet<String>,
 }
 
-/// States of the folder `events`, and what could not be found though nobody asked for it.
+/// Earlier states of the repository, and what could not be found though nobody asked for it.
 pub struct Found {
     /// The states.
     pub then: Vec<Then>,
@@ -61,7 +65,11 @@ impl Settings {
 /// # Errors
 /// Where what is to be compared can't be read.
 pub fn contracts(settings: &Settings, micrographs: &[Micrograph]) -> anyhow::Result<Report> {
-    let Found { then, remarks } = settings.then()?;
+    compared(settings, settings.then()?, micrographs)
+}
+
+fn compared(settings: &Settings, found: Found, micrographs: &[Micrograph]) -> anyhow::Result<Report> {
+    let Found { then, remarks } = found;
     let compared = Compared::read(&settings.root, then, readers::projected(micrographs)?)?;
     let mut report = Report { remarks, ..Report::default() };
     report.problems = compared.problems();
@@ -78,19 +86,26 @@ pub fn contracts(settings: &Settings, micrographs: &[Micrograph]) -> anyhow::Res
     Ok(report)
 }
 
-/// Runs every check.
+/// Runs every check. What a registry says of the subgraphs counts in place of a comparison with earlier ones: it knows
+/// what is live, and who uses what.
 ///
 /// # Errors
 /// Where a check can't be carried out: that is no verdict.
-pub async fn all(settings: &Settings, micrographs: &[Micrograph]) -> anyhow::Result<Report> {
-    let mut report = contracts(settings, micrographs)?;
+pub async fn all(
+    settings: &Settings,
+    micrographs: &[Micrograph],
+    registry: Option<registry::Report>,
+) -> anyhow::Result<Report> {
+    let found = settings.then()?;
+    let schemas: Vec<_> = found.then.iter().map(|it| (it.name.clone(), it.schemas.clone())).collect();
+    let mut report = compared(settings, found, micrographs)?;
     let manifests: Vec<Manifest> = micrographs.iter().map(Manifest::of).collect();
     let files = released::folder(&settings.root.join(EVENTS))?;
     written(&files, &manifests, &mut report);
     suite(&settings.root, &manifests, &mut report)?;
     samples::examples(micrographs, &mut report).await?;
     samples::released(micrographs, &released::today(&files)?, &mut report)?;
-    graph::check(&settings.root, micrographs, &mut report)?;
+    graph::check(settings, micrographs, schemas, registry, &mut report);
     report.problems.sort_by(|a, b| a.severity.cmp(&b.severity));
     Ok(report)
 }
@@ -99,7 +114,7 @@ pub async fn all(settings: &Settings, micrographs: &[Micrograph]) -> anyhow::Res
 pub(super) fn problem(check: &'static str, rule: &'static str, subject: &str, what: String) -> Problem {
     Problem {
         check,
-        rule,
+        rule: Cow::Borrowed(rule),
         category: check,
         severity: Severity::Error,
         subject: subject.to_owned(),
@@ -109,6 +124,7 @@ pub(super) fn problem(check: &'static str, rule: &'static str, subject: &str, wh
         why: String::new(),
         advice: String::new(),
         hits: Vec::new(),
+        clients: Vec::new(),
         file: String::new(),
         line: 0,
     }

@@ -4,6 +4,7 @@ use super::readers::{self, Reader};
 use super::released::{self, EVENTS, Files, SourceError, Then};
 use compatibility::{Contracts, Direction, Finding, Rule, Severity, check};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -14,7 +15,7 @@ pub struct Problem {
     /// The check.
     pub check: &'static str,
     /// The rule's id.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// `wire`, `semantic`, `docs`, or what the check is about.
     pub category: &'static str,
     /// Whether it stops a release.
@@ -36,6 +37,9 @@ pub struct Problem {
     /// Who reads it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
+    /// Which clients of the graph use it, and how often.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<registry::finding::Hit>,
     /// The file, from the repository's root.
     pub file: String,
     /// The line in it, from 1; 0 where none is known.
@@ -108,7 +112,7 @@ impl Compared {
         }
         Problem {
             check: "contracts",
-            rule: rule.id(),
+            rule: Cow::Borrowed(rule.id()),
             category: category.name(),
             severity,
             subject: contract.to_string(),
@@ -118,6 +122,7 @@ impl Compared {
             why,
             advice,
             hits,
+            clients: Vec::new(),
             file: format!("{EVENTS}/{file}"),
             line,
         }

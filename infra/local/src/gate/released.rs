@@ -11,16 +11,24 @@ use std::process::{Command, Stdio};
 /// The folder of contracts, in the repository.
 pub const EVENTS: &str = "events";
 
+/// The folder of micrographs, in the repository.
+const SERVICES: &str = "services";
+
+/// A micrograph's schema, in its folder.
+const SCHEMA: &str = "schema.graphql";
+
 /// Files by their paths in the folder `events`.
 pub type Files = BTreeMap<String, String>;
 
-/// The folder as it stood at some time.
+/// What stood in the repository at some time.
 #[derive(Clone, Debug)]
 pub struct Then {
     /// What it is called in findings.
     pub name: String,
-    /// Its files.
+    /// The files of the folder `events`.
     pub files: Files,
+    /// The subgraphs' schemas, by name; none where only the folder `events` was named.
+    pub schemas: BTreeMap<String, String>,
 }
 
 /// Why contracts could not be found.
@@ -111,9 +119,36 @@ pub fn today(files: &Files) -> Result<Contracts, SourceError> {
     Contracts::read(all).map_err(|source| SourceError::Unreadable { name: "this build".to_owned(), source })
 }
 
+/// The file of a subgraph's schema, from the repository's root.
+pub fn schema_file(subgraph: &str) -> String {
+    format!("{SERVICES}/{subgraph}/{SCHEMA}")
+}
+
+/// The subgraph whose schema a path of the repository is.
+fn subgraph(path: &str) -> Option<&str> {
+    let (folder, file) = path.strip_prefix(SERVICES)?.strip_prefix('/')?.split_once('/')?;
+    (file == SCHEMA).then_some(folder)
+}
+
+/// The subgraphs' schemas as they are committed, by name.
+pub fn schemas(root: &Path) -> Result<BTreeMap<String, String>, SourceError> {
+    let services = root.join(SERVICES);
+    let failed = |path: &Path, source| SourceError::Folder { path: path.to_owned(), source };
+    let mut schemas = BTreeMap::new();
+    for entry in fs::read_dir(&services).map_err(|source| failed(&services, source))? {
+        let entry = entry.map_err(|source| failed(&services, source))?;
+        let path = entry.path().join(SCHEMA);
+        if path.is_file() {
+            let text = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
+            schemas.insert(entry.file_name().to_string_lossy().into_owned(), text);
+        }
+    }
+    Ok(schemas)
+}
+
 /// Contracts as a folder had them.
 pub fn contracts(then: Then) -> Result<(String, Contracts), SourceError> {
-    let Then { name, files } = then;
+    let Then { name, files, .. } = then;
     match Contracts::read(files) {
         Ok(contracts) => Ok((name, contracts)),
         Err(source) => Err(SourceError::Unreadable { name, source }),
@@ -137,18 +172,20 @@ pub fn is_lasting(path: &str) -> bool {
     path.contains("/released/") || path.ends_with(".retired.json")
 }
 
-/// The folder as it stood at a commit, or another folder.
+/// What stood at a commit, or stands in another folder: a repository's, or its folder `events`.
 pub fn then(root: &Path, against: &str) -> Result<Then, SourceError> {
     let path = Path::new(against);
     if path.is_dir() {
         let inner = path.join(EVENTS);
         let files = folder(if inner.is_dir() { &inner } else { path })?;
-        return Ok(Then { name: against.to_owned(), files });
+        let has_services = path.join(SERVICES).is_dir();
+        let schemas = if has_services { schemas(path)? } else { BTreeMap::new() };
+        return Ok(Then { name: against.to_owned(), files, schemas });
     }
     at_commit(root, against)
 }
 
-/// The folder as it stood at a commit.
+/// What stood at a commit.
 pub fn at_commit(root: &Path, reference: &str) -> Result<Then, SourceError> {
     let inside = run(root, &["rev-parse", "--is-inside-work-tree"], None)?;
     if !inside.done {
@@ -168,30 +205,44 @@ pub fn at_commit(root: &Path, reference: &str) -> Result<Then, SourceError> {
     }
     let commit = known.text().trim().to_owned();
     let name = format!("{reference} ({})", commit.chars().take(8).collect::<String>());
-    let listed = expect(run(root, &["ls-tree", "-r", "-z", &commit, "--", EVENTS], None)?)?;
+    let listed = expect(run(root, &["ls-tree", "-r", "-z", &commit, "--", EVENTS, SERVICES], None)?)?;
     let mut blobs: Vec<(String, String)> = Vec::new();
     for line in listed.text().split('\0').filter(|line| !line.is_empty()) {
         // `<mode> blob <id>\t<path>`
         let (about, path) = line.split_once('\t').unwrap_or_default();
         let id = about.rsplit(' ').next().unwrap_or_default();
-        let path = path.strip_prefix(EVENTS).and_then(|it| it.strip_prefix('/')).unwrap_or(path);
-        blobs.push((path.to_owned(), id.to_owned()));
+        if in_events(path).is_some() || subgraph(path).is_some() {
+            blobs.push((path.to_owned(), id.to_owned()));
+        }
     }
-    if blobs.is_empty() {
+    if !blobs.iter().any(|(path, _)| in_events(path).is_some()) {
         return Err(SourceError::NoEvents(name));
     }
     let asked: String = blobs.iter().map(|(_, id)| format!("{id}\n")).collect();
     let told = expect(run(root, &["cat-file", "--batch"], Some(asked))?)?;
-    let files = batch(&told.output, &blobs).ok_or_else(|| SourceError::Git {
+    let texts = batch(&told.output, &blobs).ok_or_else(|| SourceError::Git {
         command: "cat-file --batch".to_owned(),
         why: "its answer could not be read".to_owned(),
     })?;
-    Ok(Then { name, files })
+    let (mut files, mut schemas) = (Files::new(), BTreeMap::new());
+    for (path, text) in texts {
+        if let Some(path) = in_events(&path) {
+            files.insert(path.to_owned(), text);
+        } else if let Some(name) = subgraph(&path) {
+            schemas.insert(name.to_owned(), text);
+        }
+    }
+    Ok(Then { name, files, schemas })
+}
+
+/// A path of the repository, from the folder `events`; none where it isn't in it.
+fn in_events(path: &str) -> Option<&str> {
+    path.strip_prefix(EVENTS)?.strip_prefix('/')
 }
 
 /// Takes `cat-file --batch` apart: `<id> blob <size>\n<content>\n` for each.
-fn batch(output: &[u8], blobs: &[(String, String)]) -> Option<Files> {
-    let mut files = Files::new();
+fn batch(output: &[u8], blobs: &[(String, String)]) -> Option<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
     let mut rest = output;
     for (path, id) in blobs {
         let end = rest.iter().position(|byte| *byte == b'\n')?;

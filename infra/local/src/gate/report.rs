@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+/// How many of the clients whom a change hits are named to people.
+const NAMED: usize = 5;
+
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -83,7 +86,17 @@ impl Report {
                 let label = if number == 0 { "hits:" } else { "" };
                 let _ = writeln!(text, "  {label:<9} {}", told(hit));
             }
-            let _ = writeln!(text, "  do:       {advice}\n");
+            for (number, client) in problem.clients.iter().take(NAMED).enumerate() {
+                let _ = writeln!(text, "  {:<9} {client}", if number == 0 { "clients:" } else { "" });
+            }
+            if problem.clients.len() > NAMED {
+                let more = problem.clients.len() - NAMED;
+                let _ = writeln!(text, "  {:<9} and {more} more (--format json names them)", "");
+            }
+            if !advice.is_empty() {
+                let _ = writeln!(text, "  do:       {advice}");
+            }
+            text.push('\n');
         }
         for remark in &self.remarks {
             let _ = writeln!(text, "note: {remark}");
@@ -119,7 +132,7 @@ impl Report {
 
     fn sarif(&self) -> Value {
         let known: BTreeMap<&str, &str> = rules::ALL.iter().map(|rule| (rule.id(), rule.summary())).collect();
-        let used: BTreeSet<&str> = self.problems.iter().map(|it| it.rule).collect();
+        let used: BTreeSet<&str> = self.problems.iter().map(|it| it.rule.as_ref()).collect();
         let rules: Vec<Value> = used
             .iter()
             .map(|id| json!({ "id": id, "shortDescription": { "text": known.get(id).unwrap_or(id) } }))
@@ -180,11 +193,16 @@ fn result(problem: &Problem) -> Value {
 }
 
 fn sentence(problem: &Problem) -> String {
-    let Problem { subject, path, what, why, advice, hits, .. } = problem;
+    let Problem { subject, path, what, why, advice, hits, clients, .. } = problem;
     let path = if path.is_empty() { String::new() } else { format!(" {path}") };
-    let hits: Vec<String> = hits.iter().map(told).collect();
-    let hits = if hits.is_empty() { String::new() } else { format!("\nHits: {}.", hits.join("; ")) };
-    format!("{subject}{path}: {what}.\nWhy: {why}.{hits}\nDo: {advice}.")
+    let list = |label: &str, names: Vec<String>| match names.as_slice() {
+        [] => String::new(),
+        names => format!("\n{label}: {}.", names.join("; ")),
+    };
+    let hits = list("Hits", hits.iter().map(told).collect());
+    let clients = list("Clients", clients.iter().take(NAMED).map(ToString::to_string).collect());
+    let advice = if advice.is_empty() { String::new() } else { format!("\nDo: {advice}.") };
+    format!("{subject}{path}: {what}.\nWhy: {why}.{hits}{clients}{advice}")
 }
 
 /// A micrograph that is hit, in a line.

@@ -1,6 +1,6 @@
 //! What is composed, and what composition says of it.
 
-use super::{Live, Proposal, plain};
+use super::{KEY_REMOVED, Live, Proposal, plain};
 use crate::finding::{Finding, Location, Severity, Topic};
 use crate::keys;
 use crate::schema::Schema;
@@ -101,7 +101,7 @@ fn lost_keys(live: &Live, proposal: &Proposal, subgraphs: &[Subgraph], findings:
                     column: position.column,
                 }],
                 ..plain(
-                    "key-removed",
+                    KEY_REMOVED,
                     if lost.is_only_way { Severity::Error } else { Severity::Warning },
                     Topic::Breaking,
                     format!("`{ty}` of {} has no key `{fields}` any more; {who}.", subgraph.name),

@@ -3,7 +3,7 @@
 use super::Format;
 use registry::lint::Lint;
 use registry::registry::Difference;
-use registry::{Finding, Hit, Location, Published, Report, Settings, Severity, Topic};
+use registry::{Finding, Location, Published, Report, Settings, Severity, Topic};
 use schemas::{Deed, Release, Variant};
 use serde_json::json;
 use std::cell::RefCell;
@@ -120,7 +120,7 @@ fn findings(report: &Report, sources: &Sources) -> String {
             }
         }
         for hit in finding.hit.iter().take(NAMED) {
-            let _ = writeln!(text, "  = hits: {}", whom(hit));
+            let _ = writeln!(text, "  = hits: {hit}");
         }
         if finding.hit.len() > NAMED {
             let _ =
@@ -132,22 +132,6 @@ fn findings(report: &Report, sources: &Sources) -> String {
         text.push('\n');
     }
     text
-}
-
-/// A client and what it sends.
-fn whom(hit: &Hit) -> String {
-    let client = match (hit.client.name.as_str(), hit.client.version.as_str()) {
-        ("", _) => "a client without a name".to_owned(),
-        (name, "") => name.to_owned(),
-        (name, version) => format!("{name} {version}"),
-    };
-    let operation = match hit.operation.as_str() {
-        "" => format!("an operation without a name ({})", hit.hash.short()),
-        name => name.to_owned(),
-    };
-    let may = if hit.by_variable { ", whose variables may hold it" } else { "" };
-    let times = counted(usize::try_from(hit.count).unwrap_or(usize::MAX), "time");
-    format!("{client}, by {operation}{may}: {times}, last {}", hit.last.strftime("%Y-%m-%d %H:%MZ"))
 }
 
 fn verdict(report: &Report) -> String {
@@ -313,8 +297,7 @@ fn annotation(finding: &Finding, sources: &Sources) -> String {
         let (file, _) = sources.at(location);
         format!("file={},line={},col={},", property(&file), location.line, location.column)
     });
-    let hit: Vec<String> =
-        finding.hit.iter().take(NAMED).map(|hit| format!("\nhits: {}", whom(hit))).collect();
+    let hit: Vec<String> = finding.hit.iter().take(NAMED).map(|hit| format!("\nhits: {hit}")).collect();
     let words = format!("{}{}\n{}", finding.message, hit.concat(), finding.help);
     let words = words.trim_end().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     format!("::{level} {}title={}::{words}\n", place.unwrap_or_default(), property(&finding.rule))
