@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use schemas::usage::{Client, Operation, UsageLine};
+use schemas::{Hash, Schemas};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,6 +141,133 @@ fn the_twin_passes_and_a_warning_stops_only_who_asks_for_it() {
     assert_eq!(same.status.code(), Some(0), "{}", text(&same));
 }
 
+const CATALOGUE: &str = "services/catalogue/schema.graphql";
+
+/// The schemas of the suite's subgraphs beside its events; products had a subtitle once.
+fn with_subtitle(folder: &Path) {
+    for service in fs::read_dir(repository().join("services")).unwrap() {
+        let service = service.unwrap().path();
+        let schema = service.join("schema.graphql");
+        if schema.exists() {
+            let to = folder.join("services").join(service.file_name().unwrap());
+            fs::create_dir_all(&to).unwrap();
+            fs::copy(schema, to.join("schema.graphql")).unwrap();
+        }
+    }
+    let titles = "  titles(after: String, first: Int): TitleConnection!\n";
+    replace(folder, titles, &format!("{titles}  \"What is below the title.\"\n  subtitle: String\n"));
+}
+
+fn replace(folder: &Path, from: &str, to: &str) {
+    let path = folder.join(CATALOGUE);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from} is gone from the catalogue");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn a_change_of_the_graph_is_told_and_without_usage_it_is_a_warning_but_a_key_is_not() {
+    let past = folder();
+    let check = |more: &[&str]| {
+        let against = ["check", "--against", past.path().to_str().unwrap()];
+        tributary(&repository(), &[&against, more].concat())
+    };
+    with_subtitle(past.path());
+    let told = check(&[]);
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told));
+    for expected in [
+        "warning[field-removed]: catalogue Product.subtitle: ",
+        "--> services/catalogue/schema.graphql:",
+        "a registry knows: name it with --registry URL or --store DIR",
+        "7 subgraphs composed, compared with 1 earlier graph",
+    ] {
+        assert!(text(&told).contains(expected), "{expected} is not in\n{}", text(&told));
+    }
+    assert_eq!(check(&["--deny-warnings"]).status.code(), Some(1));
+
+    replace(
+        past.path(),
+        "type Product @key(fields: \"sku\")",
+        "type Product @key(fields: \"sku\") @key(fields: \"title\")",
+    );
+    let told = check(&[]);
+    assert!(text(&told).contains("warning[key-removed]: catalogue Product: "), "{}", text(&told));
+
+    // What composes no more is told where it is.
+    replace(past.path(), "  subtitle: String\n", "  subtitle: Nothing\n");
+    let told = check(&[]);
+    assert!(
+        text(&told).contains("don't compose: what changed for clients since is not known"),
+        "{}",
+        text(&told)
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_is_named_says_whom_a_change_of_the_graph_hits() {
+    let past = folder();
+    with_subtitle(past.path());
+    let store = past.path().join("schemas");
+    let store_path = store.to_str().unwrap();
+    let check = |more: &[&str]| {
+        tributary(&repository(), &[&["check", "--against", "events", "--store", store_path], more].concat())
+    };
+    let none = check(&[]);
+    assert_eq!(none.status.code(), Some(3), "{}", text(&none));
+    assert!(text(&none).contains("there is no such folder"), "{}", text(&none));
+    fs::create_dir(&store).unwrap();
+    let empty = check(&[]);
+    assert_eq!(empty.status.code(), Some(3), "{}", text(&empty));
+    assert!(text(&empty).contains("there is no variant `production`"), "{}", text(&empty));
+
+    let schemas = fs::read_dir(past.path().join("services")).unwrap().map(|entry| {
+        let entry = entry.unwrap().path();
+        format!("{}={}", entry.file_name().unwrap().to_str().unwrap(), entry.join("schema.graphql").display())
+    });
+    let schemas: Vec<String> = schemas.collect();
+    let publish: Vec<&str> = ["schema", "publish", "--store", store_path]
+        .into_iter()
+        .chain(schemas.iter().map(String::as_str))
+        .collect();
+    let published = tributary(past.path(), &publish);
+    assert!(published.status.success(), "{}", text(&published));
+    let unknown = check(&[]);
+    assert_eq!(unknown.status.code(), Some(1), "nobody knows who uses it: {}", text(&unknown));
+    assert!(
+        text(&unknown).contains("error[field-removed]: catalogue Product.subtitle: "),
+        "{}",
+        text(&unknown)
+    );
+    assert_eq!(check(&["--accept", "Product.subtitle"]).status.code(), Some(0));
+
+    sent(&store, "Titles", "query Titles { products { nodes { title } } }").await;
+    let unused = check(&[]);
+    assert_eq!(unused.status.code(), Some(0), "{}", text(&unused));
+    assert!(text(&unused).contains("warning[field-removed]"), "{}", text(&unused));
+    sent(&store, "Subtitles", "query Subtitles { products { nodes { subtitle } } }").await;
+    let used = check(&[]);
+    assert_eq!(used.status.code(), Some(1), "{}", text(&used));
+    assert!(text(&used).contains("clients:  web 1.2, by Subtitles: 3 times"), "{}", text(&used));
+    assert!(text(&used).contains("held against 2 operations in use"), "{}", text(&used));
+    let json: Value = serde_json::from_slice(&check(&["--format", "json"]).stdout).unwrap();
+    assert_eq!(json["problems"][0]["clients"][0]["client"]["name"], "web", "{json:#}");
+}
+
+/// A client sent this to the gateway, which noted it.
+async fn sent(store: &Path, name: &str, operation: &str) {
+    let now = micrograph::environment::now();
+    let line = UsageLine {
+        at: now,
+        until: now,
+        client: Client { name: "web".into(), version: "1.2".into() },
+        operation: Operation { name: name.into(), hash: Hash::of(operation), text: operation.into() },
+        count: 3,
+        contract: None,
+    };
+    let schemas = Schemas::in_folder(store).unwrap();
+    schemas.record_usage(&"production".parse().unwrap(), &[line]).await.unwrap();
+}
+
 #[test]
 fn git_gives_what_was_released_and_says_what_it_lacks() {
     let work = folder();
@@ -231,7 +360,9 @@ fn who_reads_a_field_is_told_by_projection_attribute_and_graph() {
     assert!(lines.contains("orders.orders") && lines.contains("OrderLine.title"), "{lines}");
     assert!(lines.contains("popularity decodes it and makes nothing of it"), "{lines}");
     let all = text(&tributary(&at, &["contracts", "who", "--event", "catalogue.ProductListed"]));
-    assert!(all.contains("pricing.offers (reads v1)") && all.contains("Nobody makes anything of"), "{all}");
+    assert!(all.contains("pricing.offers (reads v1)") && !all.contains("Nobody"), "{all}");
+    let ended = text(&tributary(&at, &["contracts", "who", "--event", "ProductDelisted"]));
+    assert!(ended.contains("Product.forSale") && ended.contains("Product.title"), "{ended}");
     let json = tributary(&at, &["contracts", "who", "--event", "ProductPriced", "--json"]);
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(json.as_array().unwrap().iter().any(|it| it["micrograph"] == "orders"), "{json:#}");

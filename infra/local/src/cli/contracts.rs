@@ -255,7 +255,7 @@ fn answer(event: &str, field: Option<&str>, fields: &[String], readers: &[Reader
         for (projection, read) in &reader.projections {
             let _ = writeln!(text, "\n{}.{projection} (reads v{})", reader.micrograph, reader.major);
             for (path, into) in read {
-                unread.remove(path.as_str());
+                unread.retain(|whole| !inside(path, whole));
                 let into: Vec<&str> = into.iter().map(String::as_str).collect();
                 let shown: Vec<&str> =
                     reader.graph.get(path).into_iter().flatten().map(String::as_str).collect();

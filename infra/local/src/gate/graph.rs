@@ -174,6 +174,7 @@ fn unused(finding: Finding) -> Problem {
 
 /// What a registry found, as this gate tells it.
 fn changed(finding: Finding) -> Problem {
+    let is_of_graph = finding.topic != Topic::Usage;
     let (category, why) = match finding.topic {
         Topic::Composition => ("composition", "without a supergraph there is no gateway"),
         Topic::Breaking => {
@@ -205,7 +206,11 @@ fn changed(finding: Finding) -> Problem {
         why: why.to_owned(),
         advice: unended(&help).to_owned(),
         clients: hit,
-        file: place.map_or_else(|| SUPERGRAPH.to_owned(), |place| released::schema_file(&place.subgraph)),
+        file: match (place, is_of_graph) {
+            (Some(place), _) => released::schema_file(&place.subgraph),
+            (None, true) => SUPERGRAPH.to_owned(),
+            (None, false) => String::new(),
+        },
         line: place.map_or(0, |place| place.line),
         rule: Cow::Owned(rule),
         ..problem("graph", "", place.map_or("the graph", |place| &place.subgraph), what)

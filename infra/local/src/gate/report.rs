@@ -157,13 +157,11 @@ impl Report {
                 Severity::Note => "notice",
             };
             let title = property(&format!("{} {}", problem.rule, problem.subject));
-            let line = problem.line.max(1);
-            let _ = writeln!(
-                text,
-                "::{command} file={},line={line},title={title}::{}",
-                property(&problem.file),
-                data(&sentence(problem))
-            );
+            let place = match problem.file.as_str() {
+                "" => String::new(),
+                file => format!("file={},line={},", property(file), problem.line.max(1)),
+            };
+            let _ = writeln!(text, "::{command} {place}title={title}::{}", data(&sentence(problem)));
         }
         for remark in &self.remarks {
             let _ = writeln!(text, "::notice::{}", data(remark));

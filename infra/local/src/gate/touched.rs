@@ -15,6 +15,9 @@ use query::Questions;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The version of the event that is changed: those before it are the examples'.
+const LATER: u64 = 1_000;
+
 /// By field of the event, the fields of the graph whose answer is another one.
 pub(super) async fn fields(
     micrograph: &Micrograph,
@@ -27,13 +30,15 @@ pub(super) async fn fields(
     let app = App::new(micrograph.clone(), Environment::nowhere());
     let Some(subgraph) = app.subgraph() else { return Ok(BTreeMap::new()) };
     let questions = Questions::of(&subgraph.sdl)?;
-    // What else the micrograph knows by then: one event of each other aggregate.
+    // What else the micrograph knows by then: one event of each other aggregate, and of one that ends, what it was.
+    let ends = contract.kind == Some(Kind::Deleted);
     let mut others: BTreeMap<(&str, String), Value> = BTreeMap::new();
     let consumed = app.manifest().consumes;
     for other in contracts.iter().filter(|it| it.kind == Some(Kind::State) && consumed.contains(&named(it))) {
         let example = (other.example)();
         let subject = example["subject"].to_string();
-        if (other.domain, &subject) != (contract.domain, &(contract.example)()["subject"].to_string()) {
+        let own = (contract.domain, (contract.example)()["subject"].to_string());
+        if ends || (other.domain, &subject) != (own.0, &own.1) {
             others.entry((other.domain, subject)).or_insert(example);
         }
     }
@@ -83,9 +88,10 @@ struct Asked<'a> {
     request: String,
 }
 
-/// An event with this data.
+/// An event with this data, later than all others of its aggregate.
 fn told(contract: &Contract, data: &Value) -> Value {
     let mut event = (contract.example)();
+    event["version"]["seq"] = LATER.into();
     if let Ok(subject) = (contract.subject)(data) {
         event["subject"] = subject.into();
     }

@@ -19,6 +19,8 @@ pub(super) struct Questions {
     types: BTreeMap<String, Shown>,
     /// Entities with a key of one field, and that field.
     entities: BTreeMap<String, String>,
+    /// Entities that are only referred to.
+    references: BTreeSet<String>,
     text: String,
 }
 
@@ -36,16 +38,18 @@ impl Questions {
             .map_err(|error| anyhow!("the subgraph's schema does not parse: {error}"))?
             .into_static();
         let mut types: BTreeMap<String, Shown> = BTreeMap::new();
-        let mut entities = BTreeMap::new();
+        let (mut entities, mut references) = (BTreeMap::new(), BTreeSet::new());
         for definition in document.definitions {
             let Definition::TypeDefinition(TypeDefinition::Object(object)) = definition else { continue };
             if let Some(key) = single_key(&object) {
                 entities.insert(object.name.clone(), key);
+            } else if object.directives.iter().any(|it| it.name == "key") {
+                references.insert(object.name.clone());
             }
             let shared = object.directives.iter().any(|it| it.name == "shareable");
             types.insert(object.name.clone(), Shown { fields: object.fields, shared });
         }
-        let mut questions = Self { types, entities, text: String::new() };
+        let mut questions = Self { types, entities, references, text: String::new() };
         questions.text = questions.write();
         Ok(questions)
     }
@@ -143,7 +147,9 @@ impl Questions {
         let inner = field.map(|field| named(&field.field_type)).unwrap_or_default();
         let is_value = match self.types.get(inner) {
             None => true,
-            Some(shown) => shown.shared || self.entities.contains_key(inner),
+            Some(shown) => {
+                shown.shared || self.entities.contains_key(inner) || self.references.contains(inner)
+            }
         };
         let mut note = |value: Value| {
             let all = told.entry(format!("{of}.{name}")).or_insert_with(|| json!([]));
