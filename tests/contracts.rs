@@ -77,6 +77,12 @@ async fn everything_that_was_released_is_applied_by_the_consumers_of_today() -> 
 #[tokio::test]
 async fn who_reads_what_is_as_committed() -> anyhow::Result<()> {
     let readers = readers::all(&local::shop::micrographs()).await?;
+    let shows = |event: &str, field: &str| {
+        let of_event = readers.iter().filter(|it| it.event == event);
+        of_event.flat_map(|it| it.graph.values()).flatten().any(|it| it == field)
+    };
+    assert!(shows("inventory.StockAdjusted", "StockLedgerEntry.reason"), "what is folded in order is shown");
+    assert!(shows("catalogue.ProductDelisted", "Product.title"), "what ends was there before");
     committed(readers::FILE, &readers::file(&readers)?);
     committed(page::FILE, &page::written(&manifests(), &readers));
     Ok(())

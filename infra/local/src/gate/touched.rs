@@ -15,7 +15,7 @@ use query::Questions;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The version of the event that is changed: those before it are the examples'.
+/// The version of what ends an aggregate: those before it are the examples'.
 const LATER: u64 = 1_000;
 
 /// By field of the event, the fields of the graph whose answer is another one.
@@ -88,10 +88,12 @@ struct Asked<'a> {
     request: String,
 }
 
-/// An event with this data, later than all others of its aggregate.
+/// An event with this data; one that ends an aggregate is later than what tells what it was.
 fn told(contract: &Contract, data: &Value) -> Value {
     let mut event = (contract.example)();
-    event["version"]["seq"] = LATER.into();
+    if contract.kind == Some(Kind::Deleted) {
+        event["version"]["seq"] = LATER.into();
+    }
     if let Ok(subject) = (contract.subject)(data) {
         event["subject"] = subject.into();
     }

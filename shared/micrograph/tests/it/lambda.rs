@@ -265,8 +265,13 @@ async fn for_people_it_prints_its_manifest_and_its_schema() {
     let manifest = run(&["manifest"]).await;
     assert!(manifest.status.success());
     let manifest: Value = serde_json::from_slice(&manifest.stdout).expect("JSON");
-    let expected = micrograph::manifest::Manifest::of(&catalogue());
+    let expected =
+        micrograph::manifest::Manifest::described(&catalogue()).expect("what its projections read");
     assert_eq!(manifest, serde_json::to_value(expected).expect("JSON"));
+    let reads = manifest["reads"].as_array().expect("what its projections read");
+    let listed =
+        reads.iter().find(|it| it["projection"] == "titles" && it["event"] == "catalogue.ProductListed");
+    assert_eq!(listed.expect("titles reads it")["fields"]["title"], json!(["title"]));
 
     let schema = run(&["schema"]).await;
     assert!(schema.status.success() && utf8(schema.stdout).contains("boxSize: Int!"));
