@@ -169,3 +169,14 @@ fn a_projection_says_which_major_versions_it_folds() {
         .collect();
     assert_eq!(majors, [vec![1], vec![1, 2], vec![1, 2]]);
 }
+
+#[test]
+fn what_is_told_in_another_major_version_too_counts_there_alone() {
+    let mut event = contracts::published::example_event::<ProductListed>();
+    event.also_majors = vec![2];
+    let text = serde_json::to_string(&event).expect("JSON");
+    let header = projection::decode::header(&text).expect("an event");
+    let joins = |it: &Projection| it.fold(&header).expect("it is folded").map(|joins| joins.len());
+    // Where there are none, who waits for the change waits for the other event.
+    assert_eq!(micrograph().projections().map(joins).collect::<Vec<_>>(), [Some(1), None, None]);
+}
