@@ -66,7 +66,7 @@ impl Comparison<'_> {
         match (old.nullable, new.nullable) {
             (false, true) => self.add(Rule::NullAllowed, path, OldReadsNew, "it may be null now".to_owned()),
             (true, false) => {
-                self.add(Rule::NullForbidden, path, NewReadsOld, "it may no longer be null".to_owned())
+                self.add(Rule::NullForbidden, path, NewReadsOld, "it may no longer be null".to_owned());
             }
             _ => {}
         }
@@ -84,7 +84,7 @@ impl Comparison<'_> {
             }
             (Form::Text(old), Form::Text(new)) => self.texts(old, new, path),
             (Form::Choice { values: old, open: was_open }, Form::Choice { values: new, open: is_open }) => {
-                self.choices(old, *was_open, new, *is_open, path)
+                self.choices(old, *was_open, new, *is_open, path);
             }
             (Form::Choice { open: true, .. }, Form::Text(text))
             | (Form::Text(text), Form::Choice { open: true, .. })
@@ -144,7 +144,7 @@ impl Comparison<'_> {
                     );
                 }
                 (true, false) => {
-                    self.add(Rule::FieldOptional, &here, OldReadsNew, "it may be absent now".to_owned())
+                    self.add(Rule::FieldOptional, &here, OldReadsNew, "it may be absent now".to_owned());
                 }
                 _ => {}
             }
@@ -303,8 +303,9 @@ impl Comparison<'_> {
 }
 
 /// A finding about a contract as a whole.
-pub(crate) fn explain(id: &Id, role: Role, rule: Rule, what: String, against: Vec<String>) -> Finding {
-    let words = Words { id, role };
+pub(crate) fn explain(contract: (&Id, Role), rule: Rule, what: String, against: Vec<String>) -> Finding {
+    let (id, told_as) = contract;
+    let words = Words { id, role: told_as };
     Finding {
         rule,
         category: rule.category(),

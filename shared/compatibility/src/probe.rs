@@ -175,7 +175,9 @@ fn complete(shape: &Shape, value: &mut Value) {
             }
         }
         (Form::List { items, .. }, Value::Array(values)) => {
-            values.iter_mut().for_each(|it| complete(items, it))
+            for value in values {
+                complete(items, value);
+            }
         }
         _ => {}
     }

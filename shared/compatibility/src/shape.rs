@@ -161,21 +161,21 @@ impl Shape {
     /// always there.
     pub fn fields(&self) -> Vec<(String, &Self, bool)> {
         let mut found = Vec::new();
-        self.walk(String::new(), &mut found);
+        self.walk("", &mut found);
         found
     }
 
-    fn walk<'a>(&'a self, path: String, found: &mut Vec<(String, &'a Self, bool)>) {
+    fn walk<'a>(&'a self, path: &str, found: &mut Vec<(String, &'a Self, bool)>) {
         match &self.form {
             Form::Object(fields) => {
                 for (name, field) in fields {
-                    let path = join(&path, name);
+                    let path = join(path, name);
                     found.push((path.clone(), &field.shape, field.required));
-                    field.shape.walk(path, found);
+                    field.shape.walk(&path, found);
                 }
             }
-            Form::List { items, .. } => items.walk(format!("{path}[]"), found),
-            Form::Map(values) => values.walk(join(&path, "*"), found),
+            Form::List { items, .. } => items.walk(&format!("{path}[]"), found),
+            Form::Map(values) => values.walk(&join(path, "*"), found),
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! What the verdict promises, tried on generated schemas and messages, by a JSON Schema validator that isn't ours.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use compatibility::{Category, Contracts, Direction, Finding, Form, Rule, Severity, Shape, check};
 use jsonschema::Validator;
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Each rule with a change that breaks it, and a near twin that doesn't.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use compatibility::{Contracts, Direction, Finding, Rule, Severity, check, rules};
 use contracts::published;
 use serde_json::{Value, json};
@@ -105,7 +107,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| remove(order(it), "lines")),
             // A command's new senders go without a field that its decider no longer asks for.
             changed(EVENT, |it| {
-                order(it)["properties"]["lines"]["items"] = json!({ "$ref": "#/$defs/Line" })
+                order(it)["properties"]["lines"]["items"] = json!({ "$ref": "#/$defs/Line" });
             }),
         ),
         pair(
@@ -140,7 +142,7 @@ fn pairs() -> Vec<Pair> {
                 .into_iter()
                 .chain(changed(EVENT, |it| {
                     line(it)["properties"]["quantity"] =
-                        text("How many pieces, at least 1; of a credit note, how many came back.")
+                        text("How many pieces, at least 1; of a credit note, how many came back.");
                 }))
                 .collect(),
             changed(EVENT, |it| {
@@ -155,7 +157,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| order(it)["properties"]["placedAt"]["format"] = "date".into()),
             changed(EVENT, |it| {
                 order(it)["properties"]["paidAt"] =
-                    json!({ "type": "string", "format": "date-time", "description": "When it was paid." })
+                    json!({ "type": "string", "format": "date-time", "description": "When it was paid." });
             }),
         ),
         pair(
@@ -165,7 +167,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| order(it)["properties"]["country"]["type"] = json!(["string", "null"])),
             changed(EVENT, |it| {
                 order(it)["properties"]["note"] =
-                    json!({ "type": ["string", "null"], "description": "A note." })
+                    json!({ "type": ["string", "null"], "description": "A note." });
             }),
         ),
         pair(
@@ -197,7 +199,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| order(it)["properties"]["currency"]["pattern"] = "^[a-z]{3}$".into()),
             changed(EVENT, |it| {
                 order(it)["properties"]["code"] =
-                    json!({ "type": "string", "pattern": "^[a-z]{3}$", "description": "A code." })
+                    json!({ "type": "string", "pattern": "^[a-z]{3}$", "description": "A code." });
             }),
         ),
         pair(
@@ -222,7 +224,7 @@ fn pairs() -> Vec<Pair> {
                 it["$defs"]["Status"]["anyOf"]
                     .as_array_mut()
                     .unwrap()
-                    .push(json!({ "type": "string", "const": "held" }))
+                    .push(json!({ "type": "string", "const": "held" }));
             }),
         ),
         pair(Rule::EnumClosed, "data.status", Error, changed(EVENT, open), between(EVENT, open, |_| {})),
@@ -240,7 +242,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| line(it)["properties"]["title"]["maxLength"] = 300.into()),
             changed(EVENT, |it| {
                 line(it)["properties"]["subtitle"] =
-                    json!({ "type": "string", "maxLength": 300, "description": "Below the title." })
+                    json!({ "type": "string", "maxLength": 300, "description": "Below the title." });
             }),
         ),
         pair(
@@ -257,7 +259,7 @@ fn pairs() -> Vec<Pair> {
             changed(EVENT, |it| it["properties"]["index"]["default"] = 1.into()),
             changed(EVENT, |it| {
                 order(it)["properties"]["parcels"] =
-                    json!({ "type": "integer", "format": "uint8", "default": 1, "description": "Parcels." })
+                    json!({ "type": "integer", "format": "uint8", "default": 1, "description": "Parcels." });
             }),
         ),
         pair(
@@ -268,16 +270,16 @@ fn pairs() -> Vec<Pair> {
                 EVENT,
                 |it| {
                     line(it)["properties"]["unitPrice"]["description"] =
-                        "The exact price of one, in pounds.".into()
+                        "The exact price of one, in pounds.".into();
                 },
                 |it| {
                     line(it)["properties"]["unitPrice"]["description"] =
-                        "The exact price of one, in pence.".into()
+                        "The exact price of one, in pence.".into();
                 },
             ),
             changed(EVENT, |it| {
                 line(it)["properties"]["unitPrice"]["description"] =
-                    "The price of one in the order's currency: exact, a decimal string.".into()
+                    "The price of one in the order's currency: exact, a decimal string.".into();
             }),
         ),
         pair(
@@ -285,11 +287,11 @@ fn pairs() -> Vec<Pair> {
             "data.country",
             Warning,
             changed(EVENT, |it| {
-                _ = order(it)["properties"]["country"].as_object_mut().unwrap().remove("description")
+                _ = order(it)["properties"]["country"].as_object_mut().unwrap().remove("description");
             }),
             changed(EVENT, |it| {
                 order(it)["properties"]["country"]["description"] =
-                    "The name in English of the\ncountry that it goes to.".into()
+                    "The name in English of the\ncountry that it goes to.".into();
             }),
         ),
         pair(
@@ -444,7 +446,7 @@ fn a_command_is_read_by_its_decider_who_is_deployed_first() {
     assert_eq!((asked[0].rule, asked[0].severity), (Rule::FieldRequired, Error), "{}", asked[0]);
     let retyped = with(|it| {
         it["properties"]["market"] =
-            json!({ "type": "boolean", "description": "ISO 3166 code of the market's country." })
+            json!({ "type": "boolean", "description": "ISO 3166 code of the market's country." });
     });
     assert_eq!((retyped[0].rule, retyped[0].severity), (Rule::TypeChanged, Error), "{}", retyped[0]);
 }

@@ -31,7 +31,7 @@ pub(super) enum Action {
     },
     /// See who reads an event, and what of it: by projection and attribute, and as which fields of the graph
     Who {
-        /// The event, as OrderPlaced or orders.OrderPlaced
+        /// The event, as `OrderPlaced` or `orders.OrderPlaced`
         #[arg(long, value_name = "NAME")]
         event: String,
         /// Only this field and those inside it, such as lines or lines[].sku
@@ -123,7 +123,7 @@ pub(super) async fn run(action: Action) -> anyhow::Result<()> {
                 checked.settings().and_then(|settings| checks::contracts(&settings, &shop::micrographs()));
             concluded(report, &checked)
         }
-        Action::Who { event, field, json } => who(&event, field.as_deref(), json).await,
+        Action::Who { event, field, json } => Box::pin(who(&event, field.as_deref(), json)).await,
         Action::Release { at } => release(&at),
         Action::Retire { name, major, why, at } => retire(&name, major, &why, &at),
     }
@@ -131,7 +131,7 @@ pub(super) async fn run(action: Action) -> anyhow::Result<()> {
 
 /// `tributary check`.
 pub(super) async fn check(gate: &Gate) -> anyhow::Result<()> {
-    concluded(reported(gate).await, &gate.checked)
+    concluded(Box::pin(reported(gate)).await, &gate.checked)
 }
 
 async fn reported(gate: &Gate) -> anyhow::Result<Report> {
@@ -139,7 +139,7 @@ async fn reported(gate: &Gate) -> anyhow::Result<Report> {
     let micrographs = shop::micrographs();
     let submission = graph::submission(&micrographs, &settings.accept);
     let registry = gate.deployed.check(&submission).await?;
-    quietly(checks::all(&settings, &micrographs, registry)).await
+    Box::pin(quietly(checks::all(&settings, &micrographs, registry))).await
 }
 
 impl Checked {
@@ -204,7 +204,7 @@ fn named(readers: &[Reader], event: &str) -> anyhow::Result<String> {
 async fn who(event: &str, field: Option<&str>, json: bool) -> anyhow::Result<()> {
     let micrographs = shop::micrographs();
     let event = named(&readers::projected(&micrographs)?, event)?;
-    let mut readers = quietly(readers::of_event(&micrographs, &event)).await?;
+    let mut readers = Box::pin(quietly(readers::of_event(&micrographs, &event))).await?;
     let contract =
         contracts::published::all().into_iter().rfind(|it| format!("{}.{}", it.domain, it.name) == event);
     let contract = contract.context("an event has a contract")?;
@@ -316,7 +316,8 @@ fn retire(name: &str, major: u16, why: &str, at: &At) -> anyhow::Result<()> {
         );
     }
     for micrograph in shop::micrographs() {
-        for projection in micrograph.projections().filter(|it| it.majors(domain, short).contains(&major)) {
+        let mut projections = micrograph.projections();
+        if let Some(projection) = projections.find(|it| it.majors(domain, short).contains(&major)) {
             bail!("{}.{} still folds {id}", micrograph.name(), projection.name());
         }
     }

@@ -104,9 +104,9 @@ pub async fn all(
     written(&files, &manifests, &mut report);
     suite(&settings.root, &manifests, &mut report)?;
     samples::examples(micrographs, &mut report).await?;
-    samples::released(micrographs, &released::today(&files)?, &mut report)?;
+    samples::released(micrographs, &released::today(&files)?, &mut report);
     graph::check(settings, micrographs, schemas, registry, &mut report);
-    report.problems.sort_by(|a, b| a.severity.cmp(&b.severity));
+    report.problems.sort_by_key(|it| it.severity);
     Ok(report)
 }
 

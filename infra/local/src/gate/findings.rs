@@ -108,7 +108,9 @@ impl Compared {
         if !matches!(direction, Some(Direction::OldReadsNew | Direction::Neither)) {
             // It is there as before: only who makes something of it is hit.
             hits.retain(|hit| !hit.stores.is_empty());
-            hits.iter_mut().for_each(|hit| hit.needs = false);
+            for hit in &mut hits {
+                hit.needs = false;
+            }
         }
         Problem {
             check: "contracts",

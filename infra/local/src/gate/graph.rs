@@ -10,6 +10,7 @@ use registry::check::KEY_REMOVED;
 use registry::{Finding, Known, Live, Proposal, Subgraph, Submission, Submitted, Topic};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The composed graph, from the repository's root.
@@ -52,11 +53,11 @@ pub(super) fn check(
     let mut looked_at = format!("{} composed", counted(today.len(), "subgraph"));
     if let Some(told) = registry {
         let operations = usize::try_from(told.operations).unwrap_or(usize::MAX);
-        looked_at += &format!(", held against {} in use", counted(operations, "operation"));
+        let _ = write!(looked_at, ", held against {} in use", counted(operations, "operation"));
         report.problems.extend(told.findings.into_iter().filter(is_told).map(changed));
     } else {
         let states = compared(settings, &today, then, report);
-        looked_at += &format!(", compared with {}", counted(states, "earlier graph"));
+        let _ = write!(looked_at, ", compared with {}", counted(states, "earlier graph"));
     }
     report.checks.push(Ran { name: "graph", looked_at });
 }
@@ -190,7 +191,7 @@ fn changed(finding: Finding) -> Problem {
     let place = locations.first();
     let mut what = unended(&message).to_owned();
     if let Some(contract) = contract {
-        what += &format!(" (contract {contract})");
+        let _ = write!(what, " (contract {contract})");
     }
     if accepted {
         what += " (accepted)";

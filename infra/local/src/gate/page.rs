@@ -82,7 +82,7 @@ fn event(text: &mut String, contract: &Contract, readers: &[Reader]) {
             let read: Vec<String> = fields.keys().map(|field| format!("`{field}`")).collect();
             let shown: BTreeSet<&str> = fields
                 .keys()
-                .flat_map(|field| reader.graph.get(field))
+                .filter_map(|field| reader.graph.get(field))
                 .flatten()
                 .map(String::as_str)
                 .collect();

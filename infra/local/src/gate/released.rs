@@ -218,7 +218,7 @@ pub fn at_commit(root: &Path, reference: &str) -> Result<Then, SourceError> {
     if !blobs.iter().any(|(path, _)| in_events(path).is_some()) {
         return Err(SourceError::NoEvents(name));
     }
-    let asked: String = blobs.iter().map(|(_, id)| format!("{id}\n")).collect();
+    let asked: String = blobs.iter().flat_map(|(_, id)| [id.as_str(), "\n"]).collect();
     let told = expect(run(root, &["cat-file", "--batch"], Some(asked))?)?;
     let texts = batch(&told.output, &blobs).ok_or_else(|| SourceError::Git {
         command: "cat-file --batch".to_owned(),

@@ -42,21 +42,21 @@ fn contract(id: &Id, now: &Contract, versions: &[(String, &Form)], findings: &mu
     if now.retired.is_some() {
         if now.today.is_some() {
             let what = "it is marked as retired, and still declared".to_owned();
-            findings.push(explain(id, role, Rule::RetiredInUse, what, Vec::new()));
+            findings.push(explain((id, role), Rule::RetiredInUse, what, Vec::new()));
         }
         return;
     }
     let Some(today) = &now.today else {
         if !versions.is_empty() {
             let against = versions.iter().map(|(name, _)| name.clone()).collect();
-            findings.push(explain(id, role, Rule::ContractRemoved, "it is gone".to_owned(), against));
+            findings.push(explain((id, role), Rule::ContractRemoved, "it is gone".to_owned(), against));
         }
         return;
     };
     let shape = match &today.shape {
         Ok(shape) => shape,
         Err(outside) => {
-            let mut finding = explain(id, role, Rule::OutsideSubset, outside.what.clone(), Vec::new());
+            let mut finding = explain((id, role), Rule::OutsideSubset, outside.what.clone(), Vec::new());
             finding.path = if outside.place == "." { String::new() } else { outside.place.clone() };
             outside.advice.clone_into(&mut finding.advice);
             findings.push(finding);
@@ -66,13 +66,13 @@ fn contract(id: &Id, now: &Contract, versions: &[(String, &Form)], findings: &mu
     let mut told: Vec<Finding> = Vec::new();
     for (name, form) in versions {
         let found = match &form.shape {
-            Err(outside) => vec![explain(id, role, Rule::OutsideSubset, outside.to_string(), Vec::new())],
+            Err(outside) => vec![explain((id, role), Rule::OutsideSubset, outside.to_string(), Vec::new())],
             Ok(released) => {
                 let mut found = compare(id, role, released, shape);
                 let (was, is) = (&form.example["kind"], &today.example["kind"]);
                 if role == Role::Event && was != is {
                     let what = format!("it was a {was}, now it is a {is}").replace('"', "`");
-                    found.push(explain(id, role, Rule::KindChanged, what, Vec::new()));
+                    found.push(explain((id, role), Rule::KindChanged, what, Vec::new()));
                 }
                 found
             }
@@ -102,7 +102,7 @@ fn frozen(id: &Id, now: &Contract, before: &Contract, findings: &mut Vec<Finding
             }
             Some(_) => continue,
         };
-        let finding = explain(id, form.role(), Rule::ReleaseChanged, what, vec![name.to_string()]);
+        let finding = explain((id, form.role()), Rule::ReleaseChanged, what, vec![name.to_string()]);
         if !findings.contains(&finding) {
             findings.push(finding);
         }

@@ -241,7 +241,7 @@ fn whole(keywords: &Keywords, name: &str, path: &str) -> Result<Option<i128>, Ou
         .ok_or_else(|| outside(path, format!("`{name}` is {value}"), "limit it by a whole number"))
 }
 
-/// What an integer of a format can hold, as Rust and OpenAPI name them.
+/// What an integer of a format can hold, as Rust and `OpenAPI` name them.
 fn width(format: Option<&str>, path: &str) -> Result<Range, Outside> {
     let Some(format) = format else { return Ok(Range::default()) };
     let (signed, bits) = match format.strip_prefix("uint") {
