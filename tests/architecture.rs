@@ -95,7 +95,7 @@ fn lines_of_code(folder: &Path) -> usize {
     let counted = entries.map(|path| match path.file_name().unwrap().to_str().unwrap() {
         "tests" | "tests.rs" => 0,
         _ if path.is_dir() => lines_of_code(&path),
-        name if name.ends_with(".rs") => {
+        _ if path.extension().is_some_and(|it| it == "rs") => {
             let text = std::fs::read_to_string(&path).unwrap();
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
         }

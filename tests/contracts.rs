@@ -63,7 +63,7 @@ async fn everything_that_was_released_is_applied_by_the_consumers_of_today() -> 
         for (id, contract) in contracts.all.iter().filter(|(id, _)| consumed.contains(&id.full_name())) {
             for (minor, form) in &contract.released {
                 let fixture = Fixture::new(micrograph.clone()).await?;
-                fixture.publish(&[form.example.clone()]).await?;
+                fixture.publish(std::slice::from_ref(&form.example)).await?;
                 let kept = fixture.quarantined().await?;
                 assert!(kept.is_empty(), "{} of {id}, v{}.{minor}: {kept:#?}", micrograph.name(), id.major);
                 applied += 1;

@@ -253,7 +253,9 @@ proptest! {
         before in object(2), changes in prop::collection::vec(change(), 0..=2), seed in any::<u64>(),
     ) {
         let mut after = before.clone();
-        changes.iter().for_each(|change| apply(&mut after, change));
+        for change in &changes {
+            apply(&mut after, change);
+        }
         let found = findings(&before, &after);
         let wire = |direction: Direction| {
             found.iter().any(|it| {
