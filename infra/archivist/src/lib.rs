@@ -12,6 +12,8 @@ pub const QUEUE: &str = "archive-archivist";
 pub const ARCHIVIST: &str = "archivist";
 /// The handler that puts what it gave up into its quarantine.
 pub const DEAD_LETTERS: &str = "dead-letters";
+/// The handler that measures its quarantine.
+pub const WATCH: &str = "watch";
 /// The handler that merges the objects of hours that are over.
 pub const COMPACTOR: &str = "compactor";
 /// The handler that takes an aggregate out, when it is called with `{"domain", "subject"}`.
@@ -49,12 +51,18 @@ pub struct Bucket {
     pub variable: &'static str,
     /// Whether it keeps what was removed. It must not, or nothing could be erased.
     pub versioned: bool,
+    /// The functions that read its objects and make new ones.
+    pub writers: Vec<String>,
+    /// Those among them that remove objects too.
+    pub removers: Vec<String>,
 }
 
 /// A function that no queue invokes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
+    /// Its name.
+    pub name: String,
     /// The handler's name.
     pub handler: &'static str,
     /// How often it is invoked, in hours; never but by hand where there is none.
@@ -71,6 +79,11 @@ pub struct Task {
 /// The archive as a bounded context: it owns a quarantine, and folds nothing.
 pub fn micrograph() -> Micrograph {
     Micrograph::new("archive")
+}
+
+/// The name of the function with this handler.
+fn named(handler: &str) -> String {
+    format!("archive-{handler}")
 }
 
 /// What keeping the archive needs.
@@ -96,6 +109,7 @@ pub fn manifest() -> ArchiveManifest {
         target: Target::Queue(QUEUE.to_owned()),
     });
     manifest.functions.push(Function {
+        name: named(DEAD_LETTERS),
         handler: DEAD_LETTERS.to_owned(),
         trigger: Trigger::Queues { queues: vec![format!("{QUEUE}-dead-letters")], batch_size: 10 },
         timeout_seconds: TIMEOUT,
@@ -105,6 +119,7 @@ pub fn manifest() -> ArchiveManifest {
         puts_events: false,
     });
     manifest.functions.push(Function {
+        name: named(ARCHIVIST),
         handler: ARCHIVIST.to_owned(),
         trigger: Trigger::Queue {
             queue: QUEUE.to_owned(),
@@ -119,6 +134,7 @@ pub fn manifest() -> ArchiveManifest {
         puts_events: false,
     });
     let task = |handler, every_hours| Task {
+        name: named(handler),
         handler,
         every_hours,
         timeout_seconds: LONG_TIMEOUT,
@@ -127,7 +143,13 @@ pub fn manifest() -> ArchiveManifest {
     };
     ArchiveManifest {
         manifest,
-        buckets: vec![Bucket { name: "archive", variable: "ARCHIVE_BUCKET", versioned: false }],
+        buckets: vec![Bucket {
+            name: "archive",
+            variable: "ARCHIVE_BUCKET",
+            versioned: false,
+            writers: [ARCHIVIST, COMPACTOR, ERASER].map(named).into(),
+            removers: [COMPACTOR, ERASER].map(named).into(),
+        }],
         tasks: vec![task(COMPACTOR, Some(24)), task(ERASER, None)],
     }
 }

@@ -47,7 +47,13 @@ async fn main() -> anyhow::Result<()> {
     let telemetry = telemetry::init(telemetry::Config::from_env());
     let handler =
         std::env::var("_HANDLER").context("_HANDLER must name the role: set the function's handler")?;
-    let known = [archivist::ARCHIVIST, archivist::DEAD_LETTERS, archivist::COMPACTOR, archivist::ERASER];
+    let known = [
+        archivist::ARCHIVIST,
+        archivist::DEAD_LETTERS,
+        archivist::WATCH,
+        archivist::COMPACTOR,
+        archivist::ERASER,
+    ];
     if !known.contains(&handler.as_str()) {
         bail!("there is no handler `{handler}`: there are {known:?}");
     }
@@ -71,9 +77,13 @@ async fn main() -> anyhow::Result<()> {
         telemetry_guard.flush(FLUSH);
         answer
     };
-    let served = lambda_runtime::run(service_fn(invoke)).await;
+    let serving = async {
+        let served: Result<(), _> = lambda_runtime::run(service_fn(invoke)).await;
+        served.map_err(|error| anyhow::anyhow!(error))
+    };
+    let served = micrograph::lambda::until_asked_to_end(serving).await;
     telemetry.flush(FLUSH);
-    served.map_err(|error| anyhow::anyhow!(error))
+    served
 }
 
 fn milliseconds(time: Timestamp) -> u64 {
@@ -109,7 +119,9 @@ impl Keeper {
                 let erased = self.archive.erase(&domain, &subject).await?;
                 Ok(serde_json::to_value(erased)?)
             }
-            archivist::DEAD_LETTERS => Ok(Box::pin(self.app.invoke(handler, payload, deadline)).await?),
+            archivist::DEAD_LETTERS | archivist::WATCH => {
+                Ok(Box::pin(self.app.invoke(handler, payload, deadline)).await?)
+            }
             _ => Ok(self.archivist.handle(payload, deadline).await?),
         }
     }

@@ -23,6 +23,11 @@ async fn with_cakestand() -> anyhow::Result<Fixture> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_catalogue"), catalogue::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(catalogue::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -40,6 +40,11 @@ async fn everything(fixture: &Fixture) -> anyhow::Result<String> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_customers"), customers::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(customers::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -49,6 +49,11 @@ async fn stock(fixture: &Fixture, sku: &str) -> anyhow::Result<Value> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_inventory"), inventory::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(inventory::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -75,6 +75,11 @@ async fn codes(fixture: &Fixture) -> anyhow::Result<Vec<String>> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_orders"), orders::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(orders::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -58,6 +58,11 @@ fn pounds(amount: &str) -> Value {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_popularity"), popularity::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(popularity::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

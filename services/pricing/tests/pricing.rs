@@ -34,6 +34,11 @@ async fn product(fixture: &Fixture, selection: &str) -> anyhow::Result<Value> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_pricing"), pricing::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(pricing::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -131,6 +131,10 @@ impl DynamoDb {
         self.client.clone()
     }
 
+    pub(crate) fn service(&self) -> Arc<impl Service + use<>> {
+        Arc::clone(&self.engine)
+    }
+
     /// Removes the items whose TTL attribute has passed by the machine's clock, as DynamoDB does in the background,
     /// and answers how many there were. Blocks.
     pub fn sweep_ttl(&self) -> Result<usize, SweepError> {

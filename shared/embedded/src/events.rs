@@ -203,6 +203,12 @@ impl Bus {
     }
 }
 
+impl EventBus {
+    pub(crate) fn service(&self) -> Arc<impl Service + use<>> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Service for Bus {
     const TARGET_PREFIX: &'static str = "AWSEvents.";
 

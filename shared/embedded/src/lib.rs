@@ -4,6 +4,7 @@ pub mod clock;
 mod connector;
 pub mod dynamodb;
 pub mod events;
+pub mod http;
 pub mod mapping;
 pub mod queue;
 pub mod topic;

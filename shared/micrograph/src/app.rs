@@ -180,11 +180,7 @@ impl App {
         if let Some(consumer) = consumers.get(handler) {
             return Some(Arc::clone(consumer));
         }
-        let named = handler.strip_prefix("consumer.")?;
-        let (folds, generation) = self.micrograph.projections().find_map(|it| {
-            let generation = named.strip_prefix(it.name())?.strip_prefix('-')?.parse().ok()?;
-            Some((self.micrograph.folds(it.name(), generation)?, generation))
-        })?;
+        let (folds, generation) = self.micrograph.consumer(handler)?;
         let environment = &self.environment;
         let consumer = Consumer::new(
             self.name(),

@@ -151,6 +151,16 @@ impl Micrograph {
         self.subscription(projection)?.versions().find(|it| it.version() == generation.version)
     }
 
+    /// The folds and the generation behind a handler's name, `consumer.<projection>-<generation>`; later builds of a
+    /// generation than the deployed one too.
+    pub(crate) fn consumer(&self, handler: &str) -> Option<(&Projection, Generation)> {
+        let named = handler.strip_prefix("consumer.")?;
+        self.projections().find_map(|it| {
+            let generation = named.strip_prefix(it.name())?.strip_prefix('-')?.parse().ok()?;
+            Some((self.folds(it.name(), generation)?, generation))
+        })
+    }
+
     /// The table that says which generation of each projection is read, and how far each is with what somebody waits
     /// for, before any prefix of the deployment.
     pub(crate) fn generations_table(&self) -> Table {

@@ -13,6 +13,7 @@ use projection::consumer::ConsumeError;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
@@ -49,17 +50,29 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
     let manifest = Manifest::of(&micrograph);
     let replication = manifest.replication.map(|replication| replication.function);
     let known: Vec<_> = manifest.functions.into_iter().chain(replication).map(|it| it.handler).collect();
-    if !known.contains(&handler) {
+    if !known.contains(&handler) && micrograph.consumer(&handler).is_none() {
         bail!("{} has no handler `{handler}`; it has {known:?}", micrograph.name());
     }
     let app = App::new(micrograph, Environment::from_env().await?);
-    let served = if handler == "subgraph" {
-        serve(app, &telemetry).await
-    } else {
-        run(app, handler, &telemetry).await
+    let serving = async {
+        if handler == "subgraph" { serve(app, &telemetry).await } else { run(app, handler, &telemetry).await }
     };
+    let served = until_asked_to_end(serving).await;
     telemetry.flush(FLUSH);
     served
+}
+
+/// Serves until Lambda asks the process to end, which it does between invocations; where no extension is registered, it
+/// doesn't ask, and nothing is held back then: each invocation flushes what it told.
+pub async fn until_asked_to_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut asked = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
+    tokio::select! {
+        served = serving => served,
+        _ = asked.recv() => {
+            tracing::info!("asked to end");
+            Ok(())
+        }
+    }
 }
 
 async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> anyhow::Result<()> {

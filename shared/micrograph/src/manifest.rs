@@ -6,7 +6,7 @@ use crate::reads::{self, Reads};
 use crate::regions::{self, REPLICAS};
 use contracts::event;
 use projection::quarantine::COMMANDS;
-use projection::{Generation, Projection, Table};
+use projection::{Generation, JoinKind, Projection, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ pub struct Manifest {
     pub functions: Vec<Function>,
     /// What is to be alarmed of, before anything is dropped by age.
     pub alarms: Vec<Alarm>,
+    /// The generations of its projections that are deployed with it.
+    pub projections: Vec<Projected>,
     /// The events that it publishes, as `<domain>.<Name>.v<major>`.
     pub publishes: Vec<String>,
     /// The events that it consumes, as `<domain>.<Name>`.
@@ -130,6 +132,8 @@ pub struct TopicSubscription {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Function {
+    /// Its name; a projection's is that of its table and its queue.
+    pub name: String,
     /// The handler's name; it says the role.
     pub handler: String,
     /// What invokes it.
@@ -144,6 +148,30 @@ pub struct Function {
     pub writes: Vec<String>,
     /// Whether it puts events on the bus.
     pub puts_events: bool,
+}
+
+/// A generation of a projection: a table, a queue and a function of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Projected {
+    /// The projection's name.
+    pub name: &'static str,
+    /// The generation.
+    pub generation: Generation,
+    /// The name of its table, its queue and its function.
+    pub deployed: String,
+    /// What it folds.
+    pub folds: Vec<Folded>,
+}
+
+/// An event that a projection folds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Folded {
+    /// The event, as `<domain>.<Name>`.
+    pub event: String,
+    /// What it brings, each once: what an event costs to apply follows from it.
+    pub joins: BTreeSet<JoinKind>,
 }
 
 /// What is to be alarmed of: a metric that is above a threshold.
@@ -257,6 +285,7 @@ impl Manifest {
             subscriptions: Vec::new(),
             functions: Vec::new(),
             alarms: Vec::new(),
+            projections: Vec::new(),
             publishes: published(micrograph),
             consumes: consumed(micrograph),
             decides: micrograph.decides.keys().copied().collect(),
@@ -277,11 +306,10 @@ impl Manifest {
         if !manifest.queues.is_empty() {
             let queues = manifest.queues.iter().map(|queue| queue.dead_letter_queue.clone()).collect();
             manifest.functions.push(Function {
-                handler: "dead-letters".to_owned(),
                 trigger: Trigger::Queues { queues, batch_size: 10 },
                 reads: vec![micrograph.quarantine_table().name],
                 writes: vec![micrograph.quarantine_table().name],
-                ..Function::new()
+                ..Function::of(micrograph, "dead-letters")
             });
         }
         manifest.watched(micrograph);
@@ -291,12 +319,11 @@ impl Manifest {
             let projected = versions.map(|it| it.table(micrograph.name, it.generation()).name);
             let aliases = (!micrograph.consumes.is_empty()).then(|| micrograph.generations_table().name);
             manifest.functions.push(Function {
-                handler: "subgraph".to_owned(),
                 trigger: Trigger::Http,
                 reads: owned.clone().chain(projected).chain(aliases).collect(),
                 // Mutations are commands, decided where they arrive.
                 writes: owned.collect(),
-                ..Function::new()
+                ..Function::of(micrograph, "subgraph")
             });
         }
         self
@@ -304,10 +331,9 @@ impl Manifest {
 
     fn watched(&mut self, micrograph: &Micrograph) {
         self.functions.push(Function {
-            handler: "watch".to_owned(),
             trigger: Trigger::Schedule { minutes: 5 },
             reads: vec![micrograph.quarantine_table().name],
-            ..Function::new()
+            ..Function::of(micrograph, "watch")
         });
         let entries = AlarmMetric::QuarantineEntries;
         let name = micrograph.quarantine_table().name;
@@ -330,7 +356,6 @@ impl Manifest {
             let queue = Queue::new(&format!("{}-{COMMANDS}", micrograph.name), COMMANDS, true);
             let names: Vec<String> = owned.iter().map(|table| table.name.clone()).collect();
             self.functions.push(Function {
-                handler: "commands".to_owned(),
                 trigger: Trigger::Queue {
                     queue: queue.name.clone(),
                     batch_size: 10,
@@ -339,16 +364,16 @@ impl Manifest {
                 },
                 reads: [names.clone(), vec![micrograph.quarantine_table().name]].concat(),
                 writes: [names, vec![micrograph.quarantine_table().name]].concat(),
-                ..Function::new()
+                ..Function::of(micrograph, COMMANDS)
             });
             self.queues.push(queue);
         }
         for table in &owned {
             self.functions.push(Function {
-                handler: "outbox".to_owned(),
+                name: format!("{}-outbox", table.name),
                 trigger: Trigger::Stream { table: table.name.clone(), batch_size: 100 },
                 puts_events: true,
-                ..Function::new()
+                ..Function::of(micrograph, "outbox")
             });
         }
         self.tables.extend(owned);
@@ -367,6 +392,12 @@ impl Manifest {
                 Feed::Rule(rule) => self.rules.push(rule),
                 Feed::Topics(subscriptions) => self.subscriptions.extend(subscriptions),
             }
+            self.projections.push(Projected {
+                name: folds.name(),
+                generation: folds.generation(),
+                deployed: parts.table.name.clone(),
+                folds: folded(folds),
+            });
             self.functions.push(parts.function);
             self.queues.push(parts.queue);
             self.tables.push(parts.table);
@@ -390,7 +421,6 @@ impl Replication {
         let own = [table.name.clone(), micrograph.quarantine_table().name];
         let tables: Vec<String> = own.into_iter().chain(owned).collect();
         let function = Function {
-            handler: REPLICAS.to_owned(),
             trigger: Trigger::Queue {
                 queue: queue.name.clone(),
                 batch_size: 100,
@@ -399,7 +429,7 @@ impl Replication {
             },
             reads: tables.clone(),
             writes: tables,
-            ..Function::new()
+            ..Function::of(micrograph, REPLICAS)
         };
         let rule = Rule { name: queue.name.clone(), pattern, target: Target::Queue(queue.name.clone()) };
         Some(Self { table, queue, rule, function })
@@ -460,6 +490,7 @@ impl Parts {
             Feed::Topics(subscription.topics.iter().map(subscribed).collect())
         };
         let function = Function {
+            name: table.name.clone(),
             handler: generation.handler(folds.name()),
             trigger: Trigger::Queue {
                 queue: queue.name.clone(),
@@ -482,7 +513,7 @@ impl Parts {
             ],
             // What changed, for caches.
             puts_events: true,
-            ..Function::new()
+            ..Function::of(micrograph, "")
         };
         Self { table, queue, feed, function }
     }
@@ -524,10 +555,18 @@ impl Queue {
     }
 }
 
+fn folded(folds: &Projection) -> Vec<Folded> {
+    let folded =
+        |(domain, name)| Folded { event: format!("{domain}.{name}"), joins: folds.joins(domain, name) };
+    folds.consumes().map(folded).collect()
+}
+
 impl Function {
-    fn new() -> Self {
+    /// With this handler, which can do nothing yet.
+    fn of(micrograph: &Micrograph, handler: &str) -> Self {
         Self {
-            handler: String::new(),
+            name: format!("{}-{handler}", micrograph.name),
+            handler: handler.to_owned(),
             trigger: Trigger::Http,
             timeout_seconds: TIMEOUT,
             memory_mb: 256,

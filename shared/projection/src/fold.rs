@@ -35,7 +35,24 @@ struct Fold {
     /// The earlier major versions that it reads as its own.
     earlier: Vec<u16>,
     kind: Kind,
+    join: JoinKind,
     run: Arc<Run>,
+}
+
+/// The kind of a join: what applying it takes follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JoinKind {
+    /// An item is written where its version is smaller.
+    Put,
+    /// The same, with a tombstone.
+    Tombstone,
+    /// A change is added to a total that remembers it.
+    Dot,
+    /// A contributor's item and the totals that it changes are written in one transaction.
+    Contribution,
+    /// The next view is made from the present one, in the order of the aggregate.
+    Step,
 }
 
 type Run = dyn Fn(&Header<'_>) -> Result<Vec<Join>, FoldError> + Send + Sync;
@@ -110,7 +127,7 @@ impl Projection {
         E: Event<Kind = State>,
         R: Into<Folded<Row>> + 'static,
     {
-        self.on::<E>(move |envelope, hash| {
+        self.on::<E>(JoinKind::Put, move |envelope, hash| {
             let rows = fold(envelope).into().0?;
             rows.into_iter().map(|row| put(row, envelope.version, hash)).collect()
         })
@@ -141,7 +158,7 @@ impl Projection {
         E: Event<Kind = Deleted>,
         R: Into<Folded<Key>> + 'static,
     {
-        self.on::<E>(move |envelope, hash| {
+        self.on::<E>(JoinKind::Tombstone, move |envelope, hash| {
             let tombstone = |key| {
                 let hash = hash.to_owned();
                 Join::Put(Put { key, source, version: envelope.version, hash, body: Body::Tombstone })
@@ -157,7 +174,7 @@ impl Projection {
         E: Event<Kind = Delta>,
         R: Into<Folded<Dot>> + 'static,
     {
-        self.on::<E>(move |envelope, _| {
+        self.on::<E>(JoinKind::Dot, move |envelope, _| {
             let Version { epoch, seq } = envelope.version;
             let counted = |dot| Join::Dot(Dot { seq, epoch, base: envelope.epoch_base, ..dot });
             Ok(fold(envelope).into().0?.into_iter().map(counted).collect())
@@ -172,7 +189,7 @@ impl Projection {
         E: Event<Kind = State>,
         R: Into<Folded<Contribution>> + 'static,
     {
-        self.on::<E>(move |envelope, hash| {
+        self.on::<E>(JoinKind::Contribution, move |envelope, hash| {
             let signed = |(ledger, amounts)| {
                 Join::Contribution(Contribution {
                     ledger,
@@ -201,7 +218,7 @@ impl Projection {
         E: Event<Kind = Delta>,
         V: Serialize + DeserializeOwned + 'static,
     {
-        self.on_owned::<E>(move |envelope, hash| {
+        self.on_owned::<E>(JoinKind::Step, move |envelope, hash| {
             let (key, version, subject) = (key(&envelope), envelope.version, envelope.subject.clone());
             let next = move |view: Option<&Item>| {
                 let unreadable = |error: serde_dynamo::Error| {
@@ -243,13 +260,15 @@ impl Projection {
 
     fn on<E: Event>(
         self,
+        join: JoinKind,
         joins: impl Fn(&Envelope<E>, &str) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
     ) -> Self {
-        self.on_owned::<E>(move |envelope, hash| joins(&envelope, &hash))
+        self.on_owned::<E>(join, move |envelope, hash| joins(&envelope, &hash))
     }
 
     fn on_owned<E: Event>(
         mut self,
+        join: JoinKind,
         joins: impl Fn(Envelope<E>, String) -> Result<Vec<Join>, FoldError> + Send + Sync + 'static,
     ) -> Self {
         let upcasts = E::upcasts();
@@ -259,7 +278,7 @@ impl Projection {
             joins(envelope, hash)
         };
         let kind = <E::Kind as EventKind>::KIND;
-        let fold = Fold { major: E::MAJOR, earlier, kind, run: Arc::new(run) };
+        let fold = Fold { major: E::MAJOR, earlier, kind, join, run: Arc::new(run) };
         self.folds.entry((E::DOMAIN, E::NAME)).or_default().push(fold);
         self
     }
@@ -308,6 +327,11 @@ impl Projection {
         let folds =
             self.folds.iter().filter(|(event, _)| **event == (domain, name)).flat_map(|(_, folds)| folds);
         folds.flat_map(|fold| fold.earlier.iter().copied().chain([fold.major])).collect()
+    }
+
+    /// The kinds of join that an event of this domain and name brings.
+    pub fn joins(&self, domain: &str, name: &str) -> BTreeSet<JoinKind> {
+        self.folds.get(&(domain, name)).into_iter().flatten().map(|fold| fold.join).collect()
     }
 
     /// The joins that an event brings; none where the projection doesn't fold this type of event, or folds another of

@@ -24,7 +24,7 @@ pub mod snapshot;
 pub mod audit;
 pub mod generation;
 
-pub use fold::{Folded, Projection, Rejected};
+pub use fold::{Folded, JoinKind, Projection, Rejected};
 pub use generation::Generation;
 pub use join::{Amount, Contribution, Dot, Row, Step};
 pub use key::Key;

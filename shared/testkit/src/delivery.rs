@@ -125,3 +125,19 @@ pub fn stream<'a>(changes: impl IntoIterator<Item = &'a [Value]>) -> String {
     });
     payload(&records.collect::<Vec<_>>())
 }
+
+/// The payload of a function that the clock invokes.
+pub fn scheduled() -> String {
+    json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": NOW.to_string(),
+        "region": REGION,
+        "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/rule")],
+        "detail": {},
+    })
+    .to_string()
+}

@@ -12,6 +12,9 @@ pub mod objects;
 
 pub mod conformance;
 
+pub mod lambda;
+pub mod roles;
+
 pub mod content;
 pub mod delivery;
 pub mod dice;

@@ -212,6 +212,21 @@ async fn a_consumer_hydrates_its_projection() {
     assert_eq!(titles, [Ok("Apron".to_owned())]);
 }
 
+#[tokio::test]
+async fn a_build_beside_what_is_deployed_is_fed_by_a_function_of_its_own() {
+    let world = World::of(catalogue()).await;
+    let built = "3-1".parse().ok().and_then(|it| world.app.parts("titles", it));
+    assert!(built.is_none(), "it has no folds of version 3");
+    let parts = world.app.parts("titles", "1-1".parse().expect("a generation")).expect("folds of version 1");
+    world.app.create_table(&parts.table).await.expect("created");
+    world.app.commands().execute::<Product, _>(&list("c0", "A", "Apron")).await.expect("listed");
+    let event = world.events("test-catalogue-product")[0].to_string();
+    let mut function = Function::start(&world, &parts.function.handler).await;
+    assert_eq!(failed(&function.invoke(payload(&[event])).await.expect("an answer")), [""; 0]);
+    let table = format!("test-{}", parts.table.name);
+    assert_eq!(world.db.client().scan().table_name(table).send().await.expect("read").count, 1);
+}
+
 /// A request as an HTTP API and a function URL hand it over.
 fn request(query: &str) -> String {
     json!({

@@ -93,6 +93,23 @@ async fn a_dead_letter_is_quarantined_for_the_consumer_that_gave_it_up() {
 }
 
 #[test]
+fn a_generation_is_a_table_a_queue_and_a_function_of_one_name() {
+    let manifest = Manifest::of(&catalogue());
+    assert_eq!(manifest.projections.len(), 2);
+    for projection in &manifest.projections {
+        let name = &projection.deployed;
+        assert!(manifest.tables.iter().any(|it| it.name == *name), "{name} has no table");
+        assert!(manifest.queues.iter().any(|it| it.name == *name), "{name} has no queue");
+        let function = manifest.functions.iter().find(|it| it.name == *name).expect("a function");
+        assert_eq!(function.handler, projection.generation.handler(projection.name));
+        assert!(projection.folds.iter().all(|it| !it.joins.is_empty()), "{name} folds to nothing");
+    }
+    let names: std::collections::BTreeSet<&str> =
+        manifest.functions.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names.len(), manifest.functions.len(), "functions with one name: {names:?}");
+}
+
+#[test]
 fn every_name_in_a_manifest_is_one_that_it_declares() {
     let manifest = Manifest::of(&catalogue());
     let tables: Vec<&str> = manifest.tables.iter().map(|it| it.name.as_str()).collect();

@@ -1,0 +1,73 @@
+// How a deployment is set up: the key `tributary` of cdk.json's context.
+
+import type { App } from 'aws-cdk-lib';
+import { fileURLToPath } from 'node:url';
+import { Deployment, DeploymentError } from './deployment.ts';
+import type { App as Page } from './edge-stack.ts';
+import { Domain } from './gateway-stack.ts';
+
+export interface Settings {
+  deployment: Deployment;
+  /** The public name of the graph; without one there is no edge. */
+  domain?: Domain;
+  /** What else is at the public name. */
+  apps: Page[];
+  /** Builds that are made beside what is deployed, for a rebuild: by micrograph and projection. */
+  generations: Record<string, Record<string, string[]>>;
+  /** Whether there is a gateway: not where subgraphs alone are tried. */
+  gateway: boolean;
+}
+
+interface Written {
+  name?: string;
+  regions?: string[];
+  account?: string;
+  architecture?: string;
+  binaries?: string;
+  retain?: boolean;
+  domain?: { name?: string; zoneId?: string; zoneName?: string };
+  apps?: Page[];
+  generations?: Record<string, Record<string, string[]>>;
+  environment?: Record<string, string>;
+  gateway?: boolean;
+}
+
+const KNOWN = [
+  'name', 'regions', 'account', 'architecture', 'binaries', 'retain', 'domain', 'apps', 'generations', 'environment', 'gateway',
+];
+
+export function settings(app: App): Settings {
+  const given: unknown = app.node.tryGetContext('tributary');
+  if (typeof given !== 'object' || given === null) {
+    throw new DeploymentError('cdk.json has no context `tributary`: it says the name and the regions of the deployment');
+  }
+  const unknown = Object.keys(given).filter((key) => !KNOWN.includes(key));
+  if (unknown.length > 0) throw new DeploymentError(`\`tributary\` has ${unknown.join(', ')}; it takes ${KNOWN.join(', ')}`);
+  const written = given as Written;
+  const { architecture = 'arm64' } = written;
+  if (architecture !== 'arm64' && architecture !== 'x86_64') {
+    throw new DeploymentError(`the architecture is arm64 or x86_64, not ${architecture}`);
+  }
+  if (!Array.isArray(written.regions)) throw new DeploymentError('`tributary.regions` lists the regions of the deployment');
+  const build: unknown = app.node.tryGetContext('build') ?? process.env.BUILD_ID;
+  const binaries: unknown = app.node.tryGetContext('binaries') ?? written.binaries;
+  const deployment = new Deployment({
+    name: written.name ?? 'tributary',
+    regions: written.regions,
+    account: written.account ?? process.env.CDK_DEFAULT_ACCOUNT,
+    architecture,
+    binaries: typeof binaries === 'string' ? binaries : fileURLToPath(new URL('../../../target/aws', import.meta.url)),
+    retain: written.retain ?? true,
+    environment: written.environment ?? {},
+    ...(typeof build === 'string' && { build }),
+  });
+  const { apps = [], generations = {}, gateway = true } = written;
+  if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway, and `tributary.gateway` says that there is none');
+  if (!written.domain) {
+    if (apps.length > 0) throw new DeploymentError('`tributary.apps` need a `tributary.domain` to be at');
+    return { deployment, apps, generations, gateway };
+  }
+  const { name, zoneId, zoneName } = written.domain;
+  if (!name || !zoneId || !zoneName) throw new DeploymentError('`tributary.domain` has a name, a zoneId and a zoneName (of Route 53)');
+  return { deployment, domain: new Domain(name, zoneId, zoneName), apps, generations, gateway };
+}

@@ -1,0 +1,64 @@
+// The reference domain's stacks: in each region the platform, a stack for each service and the gateway; one edge.
+
+import type { App } from 'aws-cdk-lib';
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { DeploymentError } from './deployment.ts';
+import { EdgeStack } from './edge-stack.ts';
+import { GatewayStack } from './gateway-stack.ts';
+import { type Manifest, readManifest, withGeneration } from './manifest.ts';
+import { PlatformStack } from './platform-stack.ts';
+import { ServiceStack } from './service-stack.ts';
+import type { Settings } from './settings.ts';
+
+const MANIFESTS = fileURLToPath(new URL('../manifests/', import.meta.url));
+
+/** The manifest of the archive, which the platform keeps. */
+export function archiveManifest(): Manifest {
+  return readManifest(`${MANIFESTS}archive.json`);
+}
+
+/** The manifests of all services, as their binaries print them; a test of tests/ keeps them so. */
+export function serviceManifests(): Manifest[] {
+  const names = readdirSync(MANIFESTS).filter((name) => name.endsWith('.json') && name !== 'archive.json');
+  return names.sort().map((name) => readManifest(MANIFESTS + name));
+}
+
+export interface Stacks {
+  platforms: PlatformStack[];
+  services: ServiceStack[];
+  gateways: GatewayStack[];
+  edge?: EdgeStack;
+}
+
+export function suite(app: App, { deployment, domain, apps, generations, gateway: hasGateway }: Settings): Stacks {
+  const manifests = serviceManifests().map((it) => built(it, generations[it.micrograph] ?? {}));
+  const unknown = Object.keys(generations).filter((name) => !manifests.some((it) => it.micrograph === name));
+  if (unknown.length > 0) throw new DeploymentError(`\`tributary.generations\` names ${unknown.join(', ')}, which is no service`);
+  const stacks: Stacks = { platforms: [], services: [], gateways: [] };
+  for (const region of deployment.regions) {
+    const platform = new PlatformStack(app, { deployment, region, archive: archiveManifest() });
+    stacks.platforms.push(platform);
+    const services = manifests.map((manifest) => new ServiceStack(app, { deployment, region, manifest }));
+    stacks.services.push(...services);
+    // The order of a first deployment; afterwards each is deployed alone (`cdk deploy --exclusively`).
+    for (const service of services) {
+      service.addStackDependency(platform);
+      for (const { topic } of service.micrograph.manifest.subscriptions) {
+        const owner = services.find((it) => it.micrograph.topics.has(topic));
+        if (owner && owner !== service) service.addStackDependency(owner);
+      }
+    }
+    if (!hasGateway) continue;
+    const gateway = new GatewayStack(app, { deployment, region, ...(domain && { domain }) });
+    gateway.addStackDependency(platform);
+    stacks.gateways.push(gateway);
+  }
+  if (domain) stacks.edge = new EdgeStack(app, { deployment, domain, apps });
+  return stacks;
+}
+
+function built(manifest: Manifest, generations: Record<string, string[]>): Manifest {
+  const all = Object.entries(generations).flatMap(([projection, builds]) => builds.map((build) => [projection, build] as const));
+  return all.reduce((it, [projection, build]) => withGeneration(it, projection, build), manifest);
+}

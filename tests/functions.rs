@@ -1,0 +1,162 @@
+//! What the functions take: from the start of a process to its first answer, warm, at most, and in bytes, each role
+//! beside a function that does nothing.
+//!
+//! `cargo run -p suite-tests --example functions -- FOLDER [SERVICE …]`, where `FOLDER` has the services' binaries and
+//! `empty` (`cargo build --profile lambda -p empty -p pricing …` puts them into `target/lambda`).
+
+use anyhow::{Context as _, ensure};
+use micrograph::Micrograph;
+use micrograph::manifest::{Function as Declared, Manifest};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use testkit::lambda::Function;
+use testkit::lambda::request::{Door, Request, answered};
+use testkit::roles::Account;
+
+/// Processes that are started for each role.
+const STARTS: usize = 15;
+/// Invocations of one warm process.
+const WARM: usize = 200;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().context("name the folder with the binaries")?);
+    let wanted: Vec<String> = arguments.collect();
+    println!(
+        "| function | cold, ms | CPU to first answer, ms | warm p50, ms | warm p99, ms | peak, MB | binary, MB |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|");
+    let nothing = Account::of(local::shop::micrographs().into_iter().next().context("a service")?).await?;
+    measure("nothing", &nothing, &folder.join("empty"), "empty", "{}", |_| Ok(())).await?;
+    for micrograph in local::shop::micrographs() {
+        let binary = folder.join(micrograph.name());
+        let named = wanted.iter().any(|it| it == micrograph.name());
+        if !(named || wanted.is_empty() && binary.exists()) {
+            continue;
+        }
+        for function in Manifest::of(&micrograph).functions {
+            role(&micrograph, &binary, &function).await.with_context(|| function.name.clone())?;
+        }
+    }
+    Ok(())
+}
+
+async fn role(micrograph: &Micrograph, binary: &Path, function: &Declared) -> anyhow::Result<()> {
+    let account = Account::of(micrograph.clone()).await?;
+    let (name, handler) = (function.name.as_str(), function.handler.as_str());
+    if handler == "subgraph" {
+        let query = json!({ "query": entities(micrograph.name()) }).to_string();
+        let payload = Request::graphql(&query).payload(Door::HttpApi);
+        return measure(name, &account, binary, handler, &payload, |answer| {
+            let (status, body) = answered(answer).context("an answer to HTTP")?;
+            ensure!(status == 200 && !body.contains("\"errors\""), "{status} {body}");
+            Ok(())
+        })
+        .await;
+    }
+    let payload = account.payload(function)?;
+    measure(name, &account, binary, handler, &payload, |_| Ok(())).await
+}
+
+/// An operation that reads from DynamoDB, as a gateway sends it.
+fn entities(service: &str) -> &'static str {
+    match service {
+        "pricing" => {
+            "{ _entities(representations: [{ __typename: \"Product\", sku: \"22423\" }]) { ... on Product { price { amount } } } }"
+        }
+        "catalogue" => "{ product(sku: \"22423\") { title } }",
+        "customers" => {
+            "{ _entities(representations: [{ __typename: \"Customer\", id: \"17850\" }]) { __typename } }"
+        }
+        "inventory" => {
+            "{ _entities(representations: [{ __typename: \"Product\", sku: \"22423\" }]) { ... on Product { stock { available } } } }"
+        }
+        "orders" => {
+            "{ _entities(representations: [{ __typename: \"Order\", id: \"536365\" }]) { __typename } }"
+        }
+        "popularity" => "{ topProducts(first: 1) { rank } }",
+        _ => "{ __typename }",
+    }
+}
+
+/// Starts processes, then uses one for long, and prints a line.
+async fn measure(
+    name: &str,
+    account: &Account,
+    binary: &Path,
+    handler: &str,
+    payload: &str,
+    right: impl Fn(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let path = binary.to_str().context("a path in UTF-8")?;
+    let mut cold = Vec::new();
+    let mut cpu = Vec::new();
+    let mut peak = 0.0_f64;
+    for _ in 0..STARTS {
+        let started = Instant::now();
+        let mut function = account.start(path, handler).await?;
+        let answer = asked(&mut function, payload).await?;
+        cold.push(started.elapsed().as_secs_f64() * 1e3);
+        right(&answer)?;
+        cpu.push(cpu_ms(&function)?);
+        peak = peak.max(peak_mb(&function)?);
+    }
+    let mut function = account.start(path, handler).await?;
+    asked(&mut function, payload).await?;
+    let mut warm = Vec::new();
+    for _ in 0..WARM {
+        let asked_at = Instant::now();
+        asked(&mut function, payload).await?;
+        warm.push(asked_at.elapsed().as_secs_f64() * 1e3);
+    }
+    peak = peak.max(peak_mb(&function)?);
+    #[expect(clippy::cast_precision_loss, reason = "a binary has fewer bytes than 2^52")]
+    let size = std::fs::metadata(binary)?.len() as f64 / 1e6;
+    println!(
+        "| {name} | {:.1} | {:.1} | {:.2} | {:.2} | {peak:.1} | {size:.1} |",
+        quantile(&mut cold, 0.5),
+        quantile(&mut cpu, 0.5),
+        quantile(&mut warm, 0.5),
+        quantile(&mut warm, 0.99),
+    );
+    Ok(())
+}
+
+async fn asked(function: &mut Function, payload: &str) -> anyhow::Result<Value> {
+    function.invoke(payload).await?.map_err(|error| anyhow::anyhow!("the invocation failed: {error}"))
+}
+
+fn quantile(values: &mut [f64], at: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index of a few hundred values"
+    )]
+    let index = (values.len().saturating_sub(1) as f64 * at).round() as usize;
+    values.get(index).copied().unwrap_or_default()
+}
+
+/// What all threads of a process have run on a processor, in milliseconds; Linux tells it in nanoseconds.
+fn cpu_ms(function: &Function) -> anyhow::Result<f64> {
+    let id = function.id().context("it runs")?;
+    let mut nanoseconds = 0.0;
+    for thread in std::fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        let run: f64 = text.split_whitespace().next().context("a time")?.parse()?;
+        nanoseconds += run;
+    }
+    Ok(nanoseconds / 1e6)
+}
+
+/// The most memory that a process had at once, in MB.
+fn peak_mb(function: &Function) -> anyhow::Result<f64> {
+    let id = function.id().context("it runs")?;
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find(|it| it.starts_with("VmHWM:")).context("a peak")?;
+    let kb: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
+    Ok(kb * 1024.0 / 1e6)
+}
