@@ -43,7 +43,7 @@ HOME, AWAY = "eu-west-1", "eu-central-1"
 REGIONS = [HOME, AWAY]
 OUT = Path(sys.argv[1])
 NAME = "shop"
-SERVICES = ["catalogue", "pricing", "customers", "orders", "inventory", "popularity"]
+SERVICES = ["catalogue", "pricing", "customers", "orders", "returns", "inventory", "popularity"]
 MANIFESTS = Path(__file__).parent.parent.parent / "infra/aws/manifests"
 # What the emulator has no resource for.
 LACKING = {"AWS::Events::Archive"}

@@ -40,6 +40,7 @@ pub fn manifest() -> Manifest {
         target: Target::Queue(QUEUE.to_owned()),
     });
     manifest.functions.push(Function {
+        name: QUEUE.to_owned(),
         handler: PURGER.to_owned(),
         trigger: Trigger::Queue {
             queue: QUEUE.to_owned(),

@@ -35,6 +35,11 @@ async fn codes(fixture: &Fixture) -> anyhow::Result<Vec<String>> {
 }
 
 #[tokio::test]
+async fn every_function_does_its_work_on_lambda() -> anyhow::Result<()> {
+    testkit::roles::work(env!("CARGO_BIN_EXE_returns"), returns::micrograph).await
+}
+
+#[tokio::test]
 async fn the_committed_schema_is_served() -> anyhow::Result<()> {
     testkit::fixture::schema_is_committed(returns::micrograph(), env!("CARGO_MANIFEST_DIR")).await
 }

@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::generations::Read;
 use crate::manifest::{Manifest, Queue, Replication};
 use crate::publisher::{PublishError, Publisher};
-use crate::regions::{Book, Homes, Regions, Replicas};
+use crate::regions::{Book, Handed, Homes, Regions, Replicas};
 use crate::snapshots::Owned;
 use crate::subgraph::Subgraph;
 use projection::Table;
@@ -15,7 +15,8 @@ use projection::consumer::{ConsumeError, Consumer};
 use projection::dynamodb::{CreateTableError, create_table};
 use projection::quarantine::{DynamoQuarantine, Standing, dead_letters};
 use projection::store::StoreError;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use telemetry::metrics;
@@ -36,6 +37,19 @@ pub struct App {
     adopted: OnceCell<()>,
 }
 
+/// What somebody invokes the role `watch` with to take over from a region.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Move {
+    move_homes: Moved,
+}
+
+#[derive(Deserialize)]
+struct Moved {
+    from: String,
+    to: String,
+}
+
 /// Why an invocation failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
@@ -52,6 +66,14 @@ pub enum InvokeError {
     /// The payload can't be taken apart, or what was handed over alone could not be dealt with for now.
     #[error(transparent)]
     Consume(#[from] ConsumeError),
+    /// A region was named that isn't one of the deployment's.
+    #[error("{region} is no region of this deployment; it has {known:?}")]
+    UnknownRegion {
+        /// What was named.
+        region: String,
+        /// The regions.
+        known: Vec<String>,
+    },
     /// The bus did not take what the other regions are told.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -130,6 +152,9 @@ impl App {
         }
         match handler {
             "commands" if !self.micrograph.decides.is_empty() => {
+                if let Ok(Handed { decide }) = serde_json::from_slice(payload) {
+                    return Ok(Box::pin(self.commands().decide(decide.get())).await);
+                }
                 Ok(Box::pin(self.commands().handle(payload, deadline)).await?)
             }
             "dead-letters" => {
@@ -137,7 +162,12 @@ impl App {
                 let consumer = |name: &str| gave_up(self.name(), &queues, name);
                 Ok(Box::pin(dead_letters::drain(&self.quarantine(), payload, consumer)).await?)
             }
-            "watch" => Ok(serde_json::to_value(Box::pin(self.watch()).await?).unwrap_or_default()),
+            "watch" => {
+                if let Ok(Move { move_homes: Moved { from, to } }) = serde_json::from_slice(payload) {
+                    return Box::pin(self.take_over(&from, &to)).await;
+                }
+                Ok(serde_json::to_value(Box::pin(self.watch()).await?).unwrap_or_default())
+            }
             "replicas" if self.homes.is_some() => match self.replicas() {
                 Some(replicas) => Ok(Box::pin(replicas.handle(payload, deadline)).await?),
                 None => Ok(Value::Null),
@@ -149,6 +179,17 @@ impl App {
                 known: self.manifest().functions.into_iter().map(|function| function.handler).collect(),
             }),
         }
+    }
+
+    /// Moves homes for somebody who says so, and tells how many shards are at home in each of the two.
+    async fn take_over(&self, from: &str, to: &str) -> Result<Value, InvokeError> {
+        let known = self.environment.regions.iter().flat_map(|it| &it.all).cloned().collect::<Vec<_>>();
+        if let Some(region) = [from, to].into_iter().find(|it| !known.iter().any(|known| known == it)) {
+            return Err(InvokeError::UnknownRegion { region: region.to_owned(), known });
+        }
+        let homes = self.move_homes(from, to).await?;
+        let at = |region: &str| homes.as_ref().map_or(0, |homes| homes.at(region).0);
+        Ok(json!({ "shards": { from: at(from), to: at(to) } }))
     }
 
     /// Measures how the quarantine stands, and tells the other regions where aggregates are at home.

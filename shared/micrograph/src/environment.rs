@@ -1,11 +1,12 @@
 //! What a micrograph runs in: clients, names and the clock.
 
 use crate::edge::Edge;
-use crate::regions::Regions;
+use crate::regions::{Invoke, Regions, Relay};
 use aws_config::{BehaviorVersion, SdkConfig};
 use federation::Consistency;
 use federation::consistency::PATIENCE;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// Where a micrograph runs.
 #[derive(Clone, Debug)]
@@ -38,7 +39,8 @@ impl Environment {
 
     /// Reads the environment of a Lambda function: `AWS_REGION`, `EVENT_BUS` (default `default`), `TABLE_PREFIX`
     /// (default none), `REGIONS` (all regions of the deployment, separated by commas, in the same order in each; default
-    /// this one alone), `BUILD_ID`, `CONSISTENCY_KEY` (the secret of consistency tokens; none turns them off) and
+    /// this one alone; commands are handed to their homes by an invocation of the function
+    /// `<TABLE_PREFIX><micrograph>-commands` there), `BUILD_ID`, `CONSISTENCY_KEY` (the secret of consistency tokens; none turns them off) and
     /// `CACHE_TAGS` (`on` announces what changed).
     ///
     /// # Errors
@@ -48,12 +50,14 @@ impl Environment {
         let base = Self::over(&config);
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let region = var("AWS_REGION").unwrap_or(base.region);
-        let regions = var("REGIONS").map(|all| regions(&all, &region)).transpose()?;
+        let table_prefix = var("TABLE_PREFIX").unwrap_or(base.table_prefix);
+        let relay = || Some(Arc::new(Invoke::new(&config, &table_prefix, base.clock)?) as Arc<dyn Relay>);
+        let regions = var("REGIONS").map(|all| regions(&all, &region, relay())).transpose()?;
         Ok(Self {
             bus: var("EVENT_BUS").unwrap_or(base.bus),
             region,
             regions,
-            table_prefix: var("TABLE_PREFIX").unwrap_or(base.table_prefix),
+            table_prefix,
             build: var("BUILD_ID").unwrap_or(base.build),
             edge: Edge {
                 consistency: var("CONSISTENCY_KEY").map(consistency),
@@ -84,11 +88,11 @@ impl Environment {
     }
 }
 
-fn regions(text: &str, own: &str) -> Result<Regions, EnvironmentError> {
+fn regions(text: &str, own: &str, relay: Option<Arc<dyn Relay>>) -> Result<Regions, EnvironmentError> {
     let all: Vec<String> = text.split(',').map(|region| region.trim().to_owned()).collect();
     let once = |region: &String| all.iter().filter(|it| *it == region).count() == 1;
     if all.iter().all(once) && all.iter().any(|region| region == own) {
-        return Ok(Regions { all, relay: None });
+        return Ok(Regions { all, relay });
     }
     Err(EnvironmentError::Regions { text: text.to_owned(), own: own.to_owned() })
 }
@@ -124,10 +128,10 @@ mod tests {
 
     #[test]
     fn regions_are_named_once_and_the_own_one_is_among_them() {
-        let all = regions("eu-west-1, us-east-1", "us-east-1").unwrap().all;
+        let all = regions("eu-west-1, us-east-1", "us-east-1", None).unwrap().all;
         assert_eq!(all, ["eu-west-1", "us-east-1"]);
         for wrong in ["", "eu-west-1", "us-east-1,us-east-1", "us-east-1,,"] {
-            let regions = regions(wrong, "us-east-1");
+            let regions = regions(wrong, "us-east-1", None);
             let refused = regions.expect_err(wrong).to_string();
             assert!(refused.contains("REGIONS"), "{refused}");
         }

@@ -108,6 +108,7 @@ fn span(role: &str, context: &lambda_runtime::Context) -> tracing::Span {
 fn kind(error: &InvokeError) -> &'static str {
     match error {
         InvokeError::UnknownHandler { .. } => "UnknownHandler",
+        InvokeError::UnknownRegion { .. } => "UnknownRegion",
         InvokeError::Store(_) => "Store",
         InvokeError::Publish(_) => "Publish",
         InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",

@@ -6,10 +6,12 @@
 //! fences off a home that was moved: what it still writes is superseded everywhere.
 
 mod homes;
+mod invoke;
 mod replicas;
 
 pub use homes::{Book, Home, Homes, SHARDS};
 pub use replicas::REPLICAS;
+pub(crate) use invoke::{Handed, Invoke};
 pub(crate) use replicas::Replicas;
 
 use async_trait::async_trait;

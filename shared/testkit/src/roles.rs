@@ -77,6 +77,7 @@ impl Account {
             table_prefix: PREFIX.to_owned(),
             build: "test".to_owned(),
             clock: crate::clock,
+            edge: micrograph::edge::Edge::default(),
         };
         let app = App::new(micrograph, environment);
         app.create_tables().await?;

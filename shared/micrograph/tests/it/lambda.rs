@@ -75,6 +75,17 @@ struct Function {
 
 impl Function {
     async fn start(world: &World, handler: &str) -> Self {
+        Self::start_in("eu-west-1", world, handler, &[], Router::new()).await
+    }
+
+    /// In a region, with further variables and something else at the address of the services.
+    async fn start_in(
+        region: &str,
+        world: &World,
+        handler: &str,
+        variables: &[(&str, &str)],
+        also: Router,
+    ) -> Self {
         let (invocations, asked) = mpsc::unbounded_channel();
         let (told, answers) = mpsc::unbounded_channel();
         let api = Api {
@@ -87,11 +98,13 @@ impl Function {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{kind}", post(answer))
             .route("/", post(aws))
-            .with_state(api);
+            .with_state(api)
+            .merge(also);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
         let mut command = bootstrap(Some(address), handler);
+        command.env("AWS_REGION", region).envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         Self { process: command.spawn().expect("it starts"), invocations, answers }
     }
@@ -225,6 +238,83 @@ async fn a_build_beside_what_is_deployed_is_fed_by_a_function_of_its_own() {
     assert_eq!(failed(&function.invoke(payload(&[event])).await.expect("an answer")), [""; 0]);
     let table = format!("test-{}", parts.table.name);
     assert_eq!(world.db.client().scan().table_name(table).send().await.expect("read").count, 1);
+}
+
+/// The regions, as a function of one of two is told.
+const REGIONS: [(&str, &str); 1] = [("REGIONS", "eu-west-1,us-east-1")];
+
+/// A region of two, with its homes.
+async fn one_of_two(own: &str) -> World {
+    let world = World::with(catalogue(), |it| {
+        own.clone_into(&mut it.region);
+        let all = ["eu-west-1", "us-east-1"].map(str::to_owned).to_vec();
+        it.regions = Some(micrograph::Regions { all, relay: None });
+    });
+    let world = world.await;
+    world.app.create_tables().await.expect("tables");
+    world
+}
+
+/// Lambda's `Invoke`, of a function in the region that the signature names.
+async fn invoke(
+    State(function): State<Arc<Mutex<Function>>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    assert_eq!(name, "test-catalogue-commands");
+    let signature = headers["authorization"].to_str().expect("ASCII");
+    assert!(signature.contains("/us-east-1/lambda/aws4_request"), "{signature}");
+    assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=id/"), "{signature}");
+    match function.lock().await.invoke(body).await {
+        Ok(answer) => answer.to_string().into_response(),
+        Err(error) => ([("x-amz-function-error", "Unhandled")], error.to_string()).into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_handed_to_the_function_at_home() {
+    let (eu, us) = (one_of_two("eu-west-1").await, one_of_two("us-east-1").await);
+    let there = Function::start_in("us-east-1", &us, "commands", &REGIONS, Router::new()).await;
+    let there = Arc::new(Mutex::new(there));
+    let way = Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+        .with_state(Arc::clone(&there));
+    let mut here = Function::start_in("eu-west-1", &eu, "commands", &REGIONS, way).await;
+    let skus: Vec<String> = (0..8).map(|number| format!("SKU-{number}")).collect();
+    let commands: Vec<String> = skus.iter().map(|sku| text(&list(&format!("c-{sku}"), sku, "Apron"))).collect();
+    for _ in 0..2 {
+        let answer = here.invoke(payload(&commands)).await.expect("an answer");
+        assert_eq!(failed(&answer), [""; 0]);
+        // Each was decided at its home, once.
+        let (eu, us) = (eu.events("test-catalogue-product").len(), us.events("test-catalogue-product").len());
+        assert!(eu > 0 && us > 0 && eu + us == skus.len(), "{eu} here, {us} there");
+    }
+    assert!(eu.quarantined().await.is_empty() && us.quarantined().await.is_empty());
+
+    // Where the home doesn't answer, its commands wait, and no others.
+    there.lock().await.process.kill().await.expect("it ran");
+    let more: Vec<String> = skus.iter().map(|sku| text(&list(&format!("d-{sku}"), sku, "Bib"))).collect();
+    let before = us.events("test-catalogue-product").len();
+    drop(there);
+    let cut = Router::new().route("/2015-03-31/functions/{name}/invocations", post(StatusCode::SERVICE_UNAVAILABLE));
+    let mut here = Function::start_in("eu-west-1", &eu, "commands", &REGIONS, cut).await;
+    let answer = here.invoke(payload(&more)).await.expect("an answer");
+    assert_eq!(failed(&answer).len(), before, "those at home there wait");
+}
+
+#[tokio::test]
+async fn a_region_takes_over_when_its_watch_is_told_to() {
+    let us = one_of_two("us-east-1").await;
+    let mut watch = Function::start_in("us-east-1", &us, "watch", &REGIONS, Router::new()).await;
+    let take_over = |from: &str, to: &str| json!({ "moveHomes": { "from": from, "to": to } }).to_string();
+    let error = watch.invoke(take_over("eu-west-1", "mars-1")).await.expect_err("no such region");
+    assert_eq!(error["errorType"], "UnknownRegion");
+    for _ in 0..2 {
+        let answer = watch.invoke(take_over("eu-west-1", "us-east-1")).await.expect("an answer");
+        assert_eq!(answer["shards"], json!({ "eu-west-1": 0, "us-east-1": 64 }));
+        assert_eq!(us.bus.calls().last().expect("told")[0]["DetailType"], "HomesMoved");
+    }
 }
 
 /// A request as an HTTP API and a function URL hand it over.
