@@ -1,6 +1,7 @@
 // The tables of what a deployment costs, in Markdown.
 
 import { applied, archived, asked, ASSUMED, decided, exampleWrites, type Line, served, standing, total } from './cost.ts';
+import { inRegion } from './manifest.ts';
 import { archiveManifest, serviceManifests } from './suite.ts';
 
 const OTHER_REGIONS = 1;
@@ -57,8 +58,9 @@ export function costTables(arithmetic: boolean): string {
   for (const { name, lines } of serving) explained(`the subgraph ${name}`, lines);
   explained('the edge and the gateway', asked());
 
-  table('A month of standing still, in each region', ['service', 'US$'], [...manifests, archive].map((it) => [it.micrograph, dollars(total(standing(it)))]));
-  for (const manifest of [...manifests, archive]) explained(manifest.micrograph, standing(manifest));
+  const standingThere = [...manifests.map((it) => (OTHER_REGIONS > 0 ? inRegion(it, 'here') : it)), archive];
+  table('A month of standing still, in each region', ['service', 'US$'], standingThere.map((it) => [it.micrograph, dollars(total(standing(it)))]));
+  for (const manifest of standingThere) explained(manifest.micrograph, standing(manifest));
   return `${parts.join('\n')}`;
 }
 

@@ -109,7 +109,10 @@ export function applied(manifest: Manifest, deployed: string, event: string, wri
   ];
 }
 
-/** To decide a million commands that each bring one event, and to publish it, in a region; to others it is forwarded. */
+/**
+ * To decide a million commands that each bring one event, and to publish it, in a region; to others it is forwarded, with
+ * the image of the aggregate, of which they keep replicas.
+ */
 export function decided(manifest: Manifest, otherRegions: number): Line[] {
   const commands = manifest.functions.find((it) => it.handler === 'commands');
   const outbox = manifest.functions.find((it) => it.handler === 'outbox');
@@ -121,8 +124,21 @@ export function decided(manifest: Manifest, otherRegions: number): Line[] {
     { what: 'DynamoDB write of state, outbox and ring', each: Math.ceil(ASSUMED.itemKb + ASSUMED.eventKb), price: PRICES.writeUnits },
     ...invoked(outbox, ASSUMED.milliseconds.stream, ASSUMED.streamBatch),
     { what: 'EventBridge, put', each: 1, price: PRICES.events },
-    { what: 'EventBridge, to other regions', each: otherRegions, price: PRICES.forwarded },
-    { what: 'between regions, GB', each: otherRegions * ASSUMED.eventKb, price: PRICES.transfer },
+    ...replicated(manifest, otherRegions),
+  ];
+}
+
+function replicated({ replication }: Manifest, otherRegions: number): Line[] {
+  if (!replication || otherRegions === 0) return [];
+  const image = ASSUMED.itemKb + ASSUMED.eventKb;
+  const there = invoked(replication.function, ASSUMED.milliseconds.queue, ASSUMED.batch);
+  return [
+    { what: 'EventBridge, put of the image', each: 1, price: PRICES.events },
+    { what: 'EventBridge, event and image to other regions', each: 2 * otherRegions, price: PRICES.forwarded },
+    { what: 'between regions, GB', each: otherRegions * (ASSUMED.eventKb + image), price: PRICES.transfer },
+    { what: 'SQS there: sent, received and deleted by tens', each: otherRegions * (1 + 2 / 10), price: PRICES.sqs },
+    ...there.map((line) => ({ ...line, what: `${line.what}, there`, each: otherRegions * line.each })),
+    { what: 'DynamoDB writes of replicas there', each: otherRegions * Math.ceil(image), price: PRICES.writeUnits },
   ];
 }
 
@@ -167,12 +183,13 @@ export function standing(manifest: Manifest): Line[] {
   const { functions, alarms, rules, subscriptions, queues, tasks = [] } = manifest;
   const outboxes = functions.filter((it) => it.trigger.type === 'stream').length;
   const all = functions.length + tasks.length;
+  const undelivered = rules.length + new Set(subscriptions.map((it) => it.queue)).size;
   const mappings = functions.reduce((sum, { trigger }) => {
     if (trigger.type === 'queue') return sum + 1;
-    return trigger.type === 'queues' ? sum + trigger.queues.length + rules.length + subscriptions.length : sum;
+    return trigger.type === 'queues' ? sum + trigger.queues.length + undelivered : sum;
   }, 0);
   return [
-    { what: 'alarms', each: alarms.length + rules.length + subscriptions.length + 2 * all + outboxes, price: PRICES.alarm },
+    { what: 'alarms', each: alarms.length + undelivered + 2 * all + outboxes, price: PRICES.alarm },
     { what: 'dashboard', each: 1, price: PRICES.dashboard },
     { what: 'metrics of our own', each: 6 * (manifest.projections.length + 1), price: PRICES.metric },
     // Five pollers of Lambda's ask each queue every 20 seconds: 648,000 requests a month.

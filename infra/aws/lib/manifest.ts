@@ -257,8 +257,8 @@ export function inRegion(manifest: Manifest, region: string): Manifest {
     }
     if (!['commands', 'outbox', 'subgraph', 'watch'].includes(fn.handler)) return fn;
     const knowing = { ...fn, reads: [...fn.reads, table.name] };
-    // It tells the other regions what they may have missed.
-    return fn.handler === 'watch' ? { ...knowing, putsEvents: true } : knowing;
+    // It tells the other regions what they may have missed, and takes over from one when somebody says so.
+    return fn.handler === 'watch' ? { ...knowing, writes: [...fn.writes, table.name], putsEvents: true } : knowing;
   });
   return checked({
     ...manifest,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import type { Fn } from '../lib/manifest.ts';
-import { all, deployment, HOME, type Json, one, resources, stacks } from './support.ts';
+import { all, AWAY, deployment, HOME, type Json, one, resources, stacks } from './support.ts';
 
 const suite = stacks();
 const home = suite.services.filter((it) => it.region === HOME);
@@ -88,6 +88,10 @@ for (const stack of home) {
       assert.deepEqual(on(['dynamodb:GetItem']), new Set(fn.reads), `${fn.name} reads`);
       assert.deepEqual(on(['dynamodb:PutItem']), new Set(fn.writes), `${fn.name} writes`);
       const actions: string[] = statements.flatMap((it) => it.Action);
+      const invoked = statements.filter((it) => [it.Action].flat().includes('lambda:InvokeFunction')).map((it) => JSON.stringify(it.Resource));
+      const hands = manifest.decides.length > 0 && ['commands', 'subgraph'].includes(fn.handler);
+      assert.equal(invoked.length, hands ? 1 : 0, `${fn.name} hands commands to their homes`);
+      for (const it of invoked) assert.match(it, new RegExp(`:lambda:${AWAY}:.*:function:shop-${name}-commands`));
       assert.equal(actions.includes('events:PutEvents'), fn.putsEvents, `${fn.name} puts events`);
       assert.ok(!actions.some((it) => it.includes('*') && it !== 'xray:*'), `${fn.name} may ${actions.join(', ')}`);
     }

@@ -30,7 +30,9 @@ test('every event is archived twice: by EventBridge for two weeks, by the archiv
   const template = Template.fromStack(home);
   template.hasResourceProperties('AWS::Events::Archive', { RetentionDays: 14 });
   const rule = one(home, 'AWS::Events::Rule', (it) => it.Name === 'shop-archive-archivist');
-  assert.deepEqual(rule.EventPattern, { source: [{ prefix: 'tributary.' }] });
+  assert.deepEqual(rule.EventPattern.source, [{ prefix: 'tributary.' }]);
+  // What regions tell each other of aggregates is no history.
+  assert.deepEqual(rule.EventPattern['detail-type'], [{ 'anything-but': ['AggregateReplica', 'HomesMoved'] }]);
   const bucket = one(home, 'AWS::S3::Bucket', () => true);
   assert.equal(bucket.VersioningConfiguration, undefined, 'what is erased is gone');
   assert.equal(bucket.BucketEncryption.ServerSideEncryptionConfiguration[0].ServerSideEncryptionByDefault.SSEAlgorithm, 'aws:kms');

@@ -1,4 +1,4 @@
-import { Duration, aws_events as events, aws_events_targets as targets, aws_iam as iam, aws_lambda as lambda, aws_lambda_event_sources as sources } from 'aws-cdk-lib';
+import { Duration, Stack, aws_events as events, aws_events_targets as targets, aws_iam as iam, aws_lambda as lambda, aws_lambda_event_sources as sources } from 'aws-cdk-lib';
 import type { Fn } from '../manifest.ts';
 import { makeFunction } from '../function.ts';
 import type { Micrograph } from '../micrograph.ts';
@@ -36,7 +36,18 @@ function allow(micrograph: Micrograph, fn: lambda.Function, declared: Fn): void 
   };
   grant(READS, resources(declared.reads, true));
   grant(WRITES, resources(declared.writes, false));
+  // Commands of aggregates that are at home elsewhere are decided there.
+  const decides = micrograph.manifest.decides.length > 0 && ['commands', 'subgraph'].includes(declared.handler);
+  grant(['lambda:InvokeFunction'], decides ? homesElsewhere(micrograph) : []);
   if (declared.putsEvents) grant(['events:PutEvents'], [micrograph.bus.eventBusArn]);
+}
+
+/** The functions that decide this micrograph's commands in the other regions. */
+function homesElsewhere({ deployment, manifest, region, bus }: Micrograph): string[] {
+  const { partition, account } = Stack.of(bus);
+  const name = deployment.named(`${manifest.micrograph}-commands`);
+  const others = deployment.regions.filter((it) => it !== region);
+  return others.map((other) => `arn:${partition}:lambda:${other}:${account}:function:${name}`);
 }
 
 function connect(

@@ -15,8 +15,11 @@ export function rules(micrograph: Micrograph): Map<string, NamedQueue> {
     undelivered.set(name, ofBus(micrograph, rule, name));
   }
   for (const subscription of micrograph.manifest.subscriptions) {
+    // All topics that feed a queue share one.
     const name = `${subscription.queue}-undelivered`;
-    undelivered.set(name, ofTopic(micrograph, subscription, name));
+    const queue = undelivered.get(name) ?? lost(micrograph, name, 'SNS subscription');
+    undelivered.set(name, queue);
+    subscribe(micrograph, subscription, queue);
   }
   return undelivered;
 }
@@ -48,13 +51,12 @@ function ofBus(micrograph: Micrograph, rule: Rule, undeliveredName: string): Nam
   return undelivered;
 }
 
-function ofTopic(micrograph: Micrograph, subscription: Subscription, undeliveredName: string): NamedQueue {
+function subscribe(micrograph: Micrograph, subscription: Subscription, undelivered: NamedQueue): void {
   const { deployment } = micrograph;
-  const undelivered = lost(micrograph, undeliveredName, 'SNS subscription');
   const queue = micrograph.queue(subscription.queue);
   const own = micrograph.topics.get(subscription.topic)?.topicArn;
   const topicArn = own ?? deployment.find(micrograph, `topics/${subscription.topic}`);
-  new sns.CfnSubscription(micrograph, `Subscription-${subscription.queue}`, {
+  new sns.CfnSubscription(micrograph, `Subscription-${subscription.queue}-${subscription.topic}`, {
     protocol: 'sqs',
     topicArn,
     endpoint: queue.queueArn,
@@ -73,7 +75,6 @@ function ofTopic(micrograph: Micrograph, subscription: Subscription, undelivered
       }),
     );
   }
-  return undelivered;
 }
 
 function lost(micrograph: Micrograph, name: string, of: string): NamedQueue {
