@@ -309,7 +309,7 @@ def both_regions_show_the_same():
     # Half of the aggregates are at home in either region; what came from elsewhere goes no further.
     for region in REGIONS:
         assert set(FORWARDING[region].born) == {region}, f"{region} forwards what was born in {set(FORWARDING[region].born)}"
-    for table in ("orders-order", "catalogue-product", "returns-credit_note"):
+    for table in ("orders-order", "catalogue-product", "returns-credit-note"):
         until(f"replicas of {table} are in both", lambda table=table: images(HOME, table) == images(AWAY, table))
 
 

@@ -10,8 +10,8 @@ mod invoke;
 mod replicas;
 
 pub use homes::{Book, Home, Homes, SHARDS};
-pub use replicas::REPLICAS;
 pub(crate) use invoke::{Handed, Invoke};
+pub use replicas::REPLICAS;
 pub(crate) use replicas::Replicas;
 
 use async_trait::async_trait;

@@ -282,7 +282,8 @@ async fn a_command_is_handed_to_the_function_at_home() {
         .with_state(Arc::clone(&there));
     let mut here = Function::start_in("eu-west-1", &eu, "commands", &REGIONS, way).await;
     let skus: Vec<String> = (0..8).map(|number| format!("SKU-{number}")).collect();
-    let commands: Vec<String> = skus.iter().map(|sku| text(&list(&format!("c-{sku}"), sku, "Apron"))).collect();
+    let commands: Vec<String> =
+        skus.iter().map(|sku| text(&list(&format!("c-{sku}"), sku, "Apron"))).collect();
     for _ in 0..2 {
         let answer = here.invoke(payload(&commands)).await.expect("an answer");
         assert_eq!(failed(&answer), [""; 0]);
@@ -297,7 +298,8 @@ async fn a_command_is_handed_to_the_function_at_home() {
     let more: Vec<String> = skus.iter().map(|sku| text(&list(&format!("d-{sku}"), sku, "Bib"))).collect();
     let before = us.events("test-catalogue-product").len();
     drop(there);
-    let cut = Router::new().route("/2015-03-31/functions/{name}/invocations", post(StatusCode::SERVICE_UNAVAILABLE));
+    let cut = Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", post(StatusCode::SERVICE_UNAVAILABLE));
     let mut here = Function::start_in("eu-west-1", &eu, "commands", &REGIONS, cut).await;
     let answer = here.invoke(payload(&more)).await.expect("an answer");
     assert_eq!(failed(&answer).len(), before, "those at home there wait");
