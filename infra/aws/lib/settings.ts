@@ -61,8 +61,8 @@ export function settings(app: App): Settings {
     environment: written.environment ?? {},
     ...(typeof build === 'string' && { build }),
   });
-  const { apps = [], generations = {}, gateway = true } = written;
-  if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway, and `tributary.gateway` says that there is none');
+  const { apps = [], generations = {}, gateway = false } = written;
+  if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway: set `tributary.gateway`');
   if (!written.domain) {
     if (apps.length > 0) throw new DeploymentError('`tributary.apps` need a `tributary.domain` to be at');
     return { deployment, apps, generations, gateway };
