@@ -14,6 +14,8 @@ export interface DeploymentProps {
   name: string;
   /** The regions, all active. */
   regions: string[];
+  /** The regions where aggregates are at home before any is moved: those of the first deployment. All, by default. */
+  firstHomes?: string[];
   account?: string | undefined;
   /** What was built: noted with what is quarantined, and a reason for Lambda to take the code anew. */
   build?: string;
@@ -38,6 +40,7 @@ export type Parameter =
 export class Deployment {
   readonly name: string;
   readonly regions: string[];
+  readonly firstHomes: string[];
   readonly account: string | undefined;
   readonly build: string;
   readonly architecture: lambda.Architecture;
@@ -54,6 +57,11 @@ export class Deployment {
     }
     this.name = props.name;
     this.regions = [...props.regions];
+    this.firstHomes = [...(props.firstHomes ?? props.regions)];
+    const unknown = this.firstHomes.filter((it) => !this.regions.includes(it));
+    if (unknown.length > 0 || this.firstHomes.length === 0) {
+      throw new DeploymentError(`aggregates are at home in some of the regions first, not in ${JSON.stringify(this.firstHomes)}`);
+    }
     this.account = props.account;
     this.build = props.build ?? 'unknown';
     this.architecture = props.architecture === 'x86_64' ? lambda.Architecture.X86_64 : lambda.Architecture.ARM_64;

@@ -56,7 +56,10 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
     environment: {
       TABLE_PREFIX: deployment.named(''),
       EVENT_BUS: bus.eventBusName,
-      ...(deployment.regions.length > 1 && { REGIONS: deployment.regions.join(',') }),
+      ...(deployment.regions.length > 1 && {
+        REGIONS: deployment.regions.join(','),
+        FIRST_HOMES: deployment.firstHomes.join(','),
+      }),
       BUILD_ID: deployment.build,
       TRIBUTARY_METRICS_NAMESPACE: deployment.metrics,
       ...deployment.environment,

@@ -21,6 +21,7 @@ export interface Settings {
 interface Written {
   name?: string;
   regions?: string[];
+  firstHomes?: string[];
   account?: string;
   architecture?: string;
   binaries?: string;
@@ -33,7 +34,7 @@ interface Written {
 }
 
 const KNOWN = [
-  'name', 'regions', 'account', 'architecture', 'binaries', 'retain', 'domain', 'apps', 'generations', 'environment', 'gateway',
+  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'apps', 'generations', 'environment', 'gateway',
 ];
 
 export function settings(app: App): Settings {
@@ -60,6 +61,7 @@ export function settings(app: App): Settings {
     retain: written.retain ?? true,
     environment: written.environment ?? {},
     ...(typeof build === 'string' && { build }),
+    ...(written.firstHomes && { firstHomes: written.firstHomes }),
   });
   const { apps = [], generations = {}, gateway = false } = written;
   if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway: set `tributary.gateway`');

@@ -64,6 +64,13 @@ test('functions are told of all regions, in one order; alone, of none', () => {
   }
 });
 
+test('a region that is added is told where aggregates were at home before', () => {
+  const { services } = stacks({ deployment: deployment({ regions: [HOME, AWAY], firstHomes: [HOME] }) });
+  for (const stack of services) {
+    for (const fn of resources(stack, 'AWS::Lambda::Function')) assert.equal(fn.Environment.Variables.FIRST_HOMES, HOME);
+  }
+});
+
 test('what other regions tell of aggregates is applied to replicas; where there is one region, nobody tells', () => {
   const { services } = stacks();
   const stack = services.find((it) => it.micrograph.manifest.micrograph === 'orders' && it.region === HOME)!;
@@ -85,6 +92,7 @@ test('a deployment that is set up wrong is refused with what would be right', ()
     [/can't begin names/, { name: 'Shop_1' }],
     [/each region once/, { regions: [] }],
     [/each region once/, { regions: [HOME, HOME] }],
+    [/at home in some of the regions/, { regions: [HOME], firstHomes: [AWAY] }],
   ];
   for (const [why, props] of cases) {
     assert.throws(() => deployment(props), (error) => error instanceof DeploymentError && why.test(error.message));

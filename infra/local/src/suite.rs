@@ -239,7 +239,7 @@ pub async fn drained(suites: &[&Suite]) -> anyhow::Result<()> {
 
 fn several(place: Place) -> micrograph::Regions {
     let all = place.all.clone();
-    micrograph::Regions { all, relay: Some(Arc::new(Neighbour(place))) }
+    micrograph::Regions { first: all.clone(), all, relay: Some(Arc::new(Neighbour(place))) }
 }
 
 /// A command on its way to a queue.

@@ -103,7 +103,7 @@ impl App {
     pub fn new(micrograph: Micrograph, environment: Environment) -> Arc<Self> {
         let homes = environment.regions.as_ref().filter(|_| !micrograph.owns.is_empty()).map(|regions| {
             let table = environment.table(&micrograph.homes_table().name);
-            Arc::new(Book::new(environment.dynamodb.clone(), table, regions.all.clone()))
+            Arc::new(Book::new(environment.dynamodb.clone(), table, regions.first.clone()))
         });
         Arc::new(Self {
             homes,
@@ -295,8 +295,9 @@ impl App {
         let Some(book) = &self.homes else { return Ok(()) };
         // What was never moved needs no telling.
         let homes = book.fresh().await?;
-        let first = self.environment.regions.iter().all(|Regions { all, .. }| *homes == Homes::first(all));
-        if first { Ok(()) } else { Ok(self.publisher().tell_homes(&homes).await?) }
+        let unmoved =
+            self.environment.regions.iter().all(|Regions { first, .. }| *homes == Homes::first(first));
+        if unmoved { Ok(()) } else { Ok(self.publisher().tell_homes(&homes).await?) }
     }
 
     /// What it needs of its surroundings besides, where there are several regions.

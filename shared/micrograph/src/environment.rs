@@ -39,12 +39,12 @@ impl Environment {
 
     /// Reads the environment of a Lambda function: `AWS_REGION`, `EVENT_BUS` (default `default`), `TABLE_PREFIX`
     /// (default none), `REGIONS` (all regions of the deployment, separated by commas, in the same order in each; default
-    /// this one alone; commands are handed to their homes by an invocation of the function
+    /// this one alone), `FIRST_HOMES` (those where aggregates are at home before any is moved; default `REGIONS`; commands are handed to their homes by an invocation of the function
     /// `<TABLE_PREFIX><micrograph>-commands` there), `BUILD_ID`, `CONSISTENCY_KEY` (the secret of consistency tokens; none turns them off) and
     /// `CACHE_TAGS` (`on` announces what changed).
     ///
     /// # Errors
-    /// Where `REGIONS` doesn't name this region, or names one twice.
+    /// Where `REGIONS` doesn't name this region, or one of `FIRST_HOMES`, or names one twice.
     pub async fn from_env() -> Result<Self, EnvironmentError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let base = Self::over(&config);
@@ -52,7 +52,9 @@ impl Environment {
         let region = var("AWS_REGION").unwrap_or(base.region);
         let table_prefix = var("TABLE_PREFIX").unwrap_or(base.table_prefix);
         let relay = || Some(Arc::new(Invoke::new(&config, &table_prefix, base.clock)?) as Arc<dyn Relay>);
-        let regions = var("REGIONS").map(|all| regions(&all, &region, relay())).transpose()?;
+        let first = var("FIRST_HOMES");
+        let regions =
+            var("REGIONS").map(|all| regions(&all, first.as_deref(), &region, relay())).transpose()?;
         Ok(Self {
             bus: var("EVENT_BUS").unwrap_or(base.bus),
             region,
@@ -88,13 +90,23 @@ impl Environment {
     }
 }
 
-fn regions(text: &str, own: &str, relay: Option<Arc<dyn Relay>>) -> Result<Regions, EnvironmentError> {
-    let all: Vec<String> = text.split(',').map(|region| region.trim().to_owned()).collect();
+fn regions(
+    text: &str,
+    first: Option<&str>,
+    own: &str,
+    relay: Option<Arc<dyn Relay>>,
+) -> Result<Regions, EnvironmentError> {
+    let listed = |text: &str| text.split(',').map(|region| region.trim().to_owned()).collect::<Vec<String>>();
+    let all = listed(text);
     let once = |region: &String| all.iter().filter(|it| *it == region).count() == 1;
-    if all.iter().all(once) && all.iter().any(|region| region == own) {
-        return Ok(Regions { all, relay });
+    if !all.iter().all(once) || !all.iter().any(|region| region == own) {
+        return Err(EnvironmentError::Regions { text: text.to_owned(), own: own.to_owned() });
     }
-    Err(EnvironmentError::Regions { text: text.to_owned(), own: own.to_owned() })
+    let first = first.map_or_else(|| all.clone(), listed);
+    match first.iter().find(|it| !all.contains(it)) {
+        Some(unknown) => Err(EnvironmentError::FirstHomes { unknown: unknown.clone(), all }),
+        None => Ok(Regions { all, first, relay }),
+    }
 }
 
 /// Tokens that are signed with a secret, by the system's clock.
@@ -114,6 +126,14 @@ pub enum EnvironmentError {
         /// This region.
         own: String,
     },
+    /// `FIRST_HOMES` names what is no region.
+    #[error("FIRST_HOMES names {unknown:?}, which is none of {all:?}")]
+    FirstHomes {
+        /// What it names.
+        unknown: String,
+        /// The regions.
+        all: Vec<String>,
+    },
 }
 
 /// The system's clock.
@@ -128,10 +148,18 @@ mod tests {
 
     #[test]
     fn regions_are_named_once_and_the_own_one_is_among_them() {
-        let all = regions("eu-west-1, us-east-1", "us-east-1", None).unwrap().all;
-        assert_eq!(all, ["eu-west-1", "us-east-1"]);
+        let known = regions("eu-west-1, us-east-1", None, "us-east-1", None).unwrap();
+        assert_eq!(
+            (&known.all, &known.first),
+            (&vec!["eu-west-1".to_owned(), "us-east-1".to_owned()], &known.all)
+        );
+        let added = regions("eu-west-1, us-east-1", Some("eu-west-1"), "us-east-1", None).unwrap();
+        assert_eq!(added.first, ["eu-west-1"]);
+        let refused =
+            regions("eu-west-1", Some("eu-west-1,eu-west-2"), "eu-west-1", None).unwrap_err().to_string();
+        assert!(refused.contains("eu-west-2"), "{refused}");
         for wrong in ["", "eu-west-1", "us-east-1,us-east-1", "us-east-1,,"] {
-            let regions = regions(wrong, "us-east-1", None);
+            let regions = regions(wrong, None, "us-east-1", None);
             let refused = regions.expect_err(wrong).to_string();
             assert!(refused.contains("REGIONS"), "{refused}");
         }

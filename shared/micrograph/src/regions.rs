@@ -29,8 +29,11 @@ pub const HOMES: &str = "HomesMoved";
 /// The regions of a deployment, as one of them knows them.
 #[derive(Clone, Debug)]
 pub struct Regions {
-    /// All of them, the own one too, in the same order everywhere: it says where aggregates are at home first.
+    /// All of them, the own one too.
     pub all: Vec<String>,
+    /// Where aggregates are at home before any is moved, in the same order everywhere. It stays what it was at first: a
+    /// region that is added has no replicas yet.
+    pub first: Vec<String>,
     /// The way to a home elsewhere; without one, a command is refused there with the home's name.
     pub relay: Option<Arc<dyn Relay>>,
 }

@@ -51,6 +51,14 @@ impl Invoke {
         })
     }
 
+    fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let made = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build()?;
+        Ok(self.http.get_or_init(|| made))
+    }
+
     async fn invoke(&self, region: &str, micrograph: &str, command: &str) -> Result<Value, Failure> {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let regional = || format!("https://lambda.{region}.{domain}");
@@ -71,14 +79,7 @@ impl Invoke {
         let signable =
             SignableRequest::new("POST", &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()))?;
         let (signature, _) = sign(signable, &parameters)?.into_parts();
-        let http = match self.http.get() {
-            Some(http) => http,
-            None => {
-                let made = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build()?;
-                self.http.get_or_init(|| made)
-            }
-        };
-        let mut request = http.post(&url);
+        let mut request = self.http()?.post(&url);
         for (name, value) in signature.headers() {
             request = request.header(name, value);
         }

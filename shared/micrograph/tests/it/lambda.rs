@@ -248,7 +248,7 @@ async fn one_of_two(own: &str) -> World {
     let world = World::with(catalogue(), |it| {
         own.clone_into(&mut it.region);
         let all = ["eu-west-1", "us-east-1"].map(str::to_owned).to_vec();
-        it.regions = Some(micrograph::Regions { all, relay: None });
+        it.regions = Some(micrograph::Regions { first: all.clone(), all, relay: None });
     });
     let world = world.await;
     world.app.create_tables().await.expect("tables");

@@ -42,7 +42,7 @@ async fn region(own: &str, way: Option<Arc<Way>>) -> World {
     let world = World::on(db, Bus::new(|_, _| Reply::Taken), catalogue(), |it| {
         own.clone_into(&mut it.region);
         let relay = way.map(|way| way as Arc<dyn Relay>);
-        it.regions = Some(Regions { all: all(), relay });
+        it.regions = Some(Regions { all: all(), first: all(), relay });
     });
     let world = world.await;
     world.app.create_tables().await.expect("tables");
