@@ -1,6 +1,6 @@
 // Before all regions: CloudFront with its cache, the way from a path to an app, and the firewall.
 
-import { aws_certificatemanager as acm, aws_cloudfront as cloudfront, aws_cloudfront_origins as origins, Duration, RemovalPolicy, aws_route53 as route53, aws_route53_targets as targets, aws_s3 as s3, Stack, aws_wafv2 as wafv2 } from 'aws-cdk-lib';
+import { aws_certificatemanager as acm, aws_cloudfront as cloudfront, aws_cloudfront_origins as origins, CfnOutput, Duration, RemovalPolicy, aws_route53 as route53, aws_route53_targets as targets, aws_s3 as s3, Stack, aws_wafv2 as wafv2 } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { readFileSync } from 'node:fs';
 import type { Deployment } from './deployment.ts';
@@ -117,6 +117,10 @@ export class EdgeStack extends Stack {
         ),
       },
     });
+    // The purger has it drop what carries a tag; the gateway names what an answer shows.
+    const distribution = this.distribution.node.defaultChild as cloudfront.CfnDistribution;
+    distribution.addPropertyOverride('DistributionConfig.CacheTagConfig', { HeaderName: 'cache-tag' });
+    new CfnOutput(this, 'Id', { value: this.distribution.distributionId, description: 'For `tributary.distribution` of cdk.json' });
     except(this.distribution, 'AwsSolutions-CFR1', 'The graph is for every country.');
     for (const Record of [route53.ARecord, route53.AaaaRecord]) {
       new Record(this, Record === route53.ARecord ? 'Name4' : 'Name6', {

@@ -10,6 +10,8 @@ export interface Settings {
   deployment: Deployment;
   /** The public name of the graph; without one there is no edge. */
   domain?: Domain;
+  /** The edge's distribution, once it is there: from then on what changes leaves it at once. */
+  distribution?: string;
   /** What else is at the public name. */
   apps: Page[];
   /** Builds that are made beside what is deployed, for a rebuild: by micrograph and projection. */
@@ -27,6 +29,7 @@ interface Written {
   binaries?: string;
   retain?: boolean;
   domain?: { name?: string; zoneId?: string; zoneName?: string };
+  distribution?: string;
   apps?: Page[];
   generations?: Record<string, Record<string, string[]>>;
   environment?: Record<string, string>;
@@ -34,7 +37,7 @@ interface Written {
 }
 
 const KNOWN = [
-  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'apps', 'generations', 'environment', 'gateway',
+  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'distribution', 'apps', 'generations', 'environment', 'gateway',
 ];
 
 export function settings(app: App): Settings {
@@ -59,17 +62,24 @@ export function settings(app: App): Settings {
     architecture,
     binaries: typeof binaries === 'string' ? binaries : fileURLToPath(new URL('../../../target/aws', import.meta.url)),
     retain: written.retain ?? true,
-    environment: written.environment ?? {},
+    environment: {
+      ...(written.distribution !== undefined && { CACHE_TAGS: 'on' }),
+      ...written.environment,
+    },
     ...(typeof build === 'string' && { build }),
     ...(written.firstHomes && { firstHomes: written.firstHomes }),
   });
   const { apps = [], generations = {}, gateway = false } = written;
   if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway: set `tributary.gateway`');
+  if (written.distribution !== undefined && !/^E[A-Z0-9]+$/.test(written.distribution)) {
+    throw new DeploymentError(`\`tributary.distribution\` is the id of a distribution, such as E1A2B3C4D5E6F7, not ${written.distribution}`);
+  }
+  const distribution = written.distribution !== undefined && { distribution: written.distribution };
   if (!written.domain) {
     if (apps.length > 0) throw new DeploymentError('`tributary.apps` need a `tributary.domain` to be at');
-    return { deployment, apps, generations, gateway };
+    return { deployment, ...distribution, apps, generations, gateway };
   }
   const { name, zoneId, zoneName } = written.domain;
   if (!name || !zoneId || !zoneName) throw new DeploymentError('`tributary.domain` has a name, a zoneId and a zoneName (of Route 53)');
-  return { deployment, domain: new Domain(name, zoneId, zoneName), apps, generations, gateway };
+  return { deployment, domain: new Domain(name, zoneId, zoneName), ...distribution, apps, generations, gateway };
 }

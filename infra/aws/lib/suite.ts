@@ -8,6 +8,7 @@ import { EdgeStack } from './edge-stack.ts';
 import { GatewayStack } from './gateway-stack.ts';
 import { type Manifest, readManifest, withGeneration } from './manifest.ts';
 import { PlatformStack } from './platform-stack.ts';
+import { PurgerStack } from './purger-stack.ts';
 import { ServiceStack } from './service-stack.ts';
 import type { Settings } from './settings.ts';
 
@@ -18,9 +19,14 @@ export function archiveManifest(): Manifest {
   return readManifest(`${MANIFESTS}archive.json`);
 }
 
+/** The manifest of what has the edge drop what changed. */
+export function cacheManifest(): Manifest {
+  return readManifest(`${MANIFESTS}cache.json`);
+}
+
 /** The manifests of all services, as their binaries print them; a test of tests/ keeps them so. */
 export function serviceManifests(): Manifest[] {
-  const names = readdirSync(MANIFESTS).filter((name) => name.endsWith('.json') && name !== 'archive.json');
+  const names = readdirSync(MANIFESTS).filter((name) => name.endsWith('.json') && !['archive.json', 'cache.json'].includes(name));
   return names.sort().map((name) => readManifest(MANIFESTS + name));
 }
 
@@ -28,14 +34,15 @@ export interface Stacks {
   platforms: PlatformStack[];
   services: ServiceStack[];
   gateways: GatewayStack[];
+  purgers: PurgerStack[];
   edge?: EdgeStack;
 }
 
-export function suite(app: App, { deployment, domain, apps, generations, gateway: hasGateway }: Settings): Stacks {
+export function suite(app: App, { deployment, domain, distribution, apps, generations, gateway: hasGateway }: Settings): Stacks {
   const manifests = serviceManifests().map((it) => built(it, generations[it.micrograph] ?? {}));
   const unknown = Object.keys(generations).filter((name) => !manifests.some((it) => it.micrograph === name));
   if (unknown.length > 0) throw new DeploymentError(`\`tributary.generations\` names ${unknown.join(', ')}, which is no service`);
-  const stacks: Stacks = { platforms: [], services: [], gateways: [] };
+  const stacks: Stacks = { platforms: [], services: [], gateways: [], purgers: [] };
   for (const region of deployment.regions) {
     const platform = new PlatformStack(app, { deployment, region, archive: archiveManifest() });
     stacks.platforms.push(platform);
@@ -48,6 +55,11 @@ export function suite(app: App, { deployment, domain, apps, generations, gateway
         const owner = services.find((it) => it.micrograph.topics.has(topic));
         if (owner && owner !== service) service.addStackDependency(owner);
       }
+    }
+    if (distribution !== undefined) {
+      const purger = new PurgerStack(app, { deployment, region, distribution, manifest: cacheManifest() });
+      purger.addStackDependency(platform);
+      stacks.purgers.push(purger);
     }
     if (!hasGateway) continue;
     const gateway = new GatewayStack(app, { deployment, region, ...(domain && { domain }) });

@@ -125,6 +125,22 @@ test('the gateway may call subgraphs by their URLs, signed, and nothing else of 
   }
 });
 
+test('what changed leaves the cache: the distribution reads tags, each region may invalidate it and nothing else', () => {
+  assert.deepEqual(distribution.CacheTagConfig, { HeaderName: 'cache-tag' });
+  assert.equal(suite.purgers.length, 2);
+  for (const stack of suite.purgers) {
+    const rule = one(stack, 'AWS::Events::Rule', () => true);
+    assert.deepEqual(rule.EventPattern, { source: [{ prefix: 'cache.' }], 'detail-type': ['CacheTagsChanged'] });
+    const fn = one(stack, 'AWS::Lambda::Function', () => true);
+    assert.equal(fn.Environment.Variables.DISTRIBUTION_IDS, 'E1A2B3C4D5E6F7');
+    const statements: Json[] = resources(stack, 'AWS::IAM::Policy').flatMap((it) => it.PolicyDocument.Statement);
+    const purges = statements.filter((it) => String(it.Action).startsWith('cloudfront:'));
+    assert.equal(purges.length, 1);
+    assert.match(JSON.stringify(purges[0].Resource), /distribution\/E1A2B3C4D5E6F7/);
+    for (const name of ['cache-purger-dead-letters-depth', 'cache-purger-errors']) one(stack, 'AWS::CloudWatch::Alarm', (it) => it.AlarmName === `shop-${name}`);
+  }
+});
+
 test('a name outside of its zone is refused', () => {
   assert.throws(() => new Domain('shop.example.org', 'Z1', 'example.com'), /not in the zone/);
 });

@@ -2,7 +2,7 @@
 
 use micrograph::Micrograph;
 use micrograph::edge::{CACHE_SOURCE, TAGS_CHANGED};
-use micrograph::manifest::{Function, Manifest, Queue, Rule, Target, Trigger};
+use micrograph::manifest::{Alarm, AlarmMetric, Function, Manifest, Queue, Rule, Target, Trigger};
 use serde_json::json;
 
 /// The queue that hears every announcement.
@@ -34,6 +34,10 @@ pub fn manifest() -> Manifest {
         max_receive_count: 20,
         dead_letter_queue: format!("{QUEUE}-dead-letters"),
     });
+    // A purge that no cache took: what it was about is seen until its life ends.
+    let letters = format!("{QUEUE}-dead-letters");
+    let depth = AlarmMetric::QueueDepth { queue: letters.clone() };
+    manifest.alarms.push(Alarm { name: format!("{letters}-depth"), metric: depth, above: 0 });
     manifest.rules.push(Rule {
         name: QUEUE.to_owned(),
         pattern: json!({ "source": [{ "prefix": CACHE_SOURCE }], "detail-type": [TAGS_CHANGED] }),

@@ -157,8 +157,9 @@ fn shown(value: &AttributeValue) -> String {
             format!("{:?}", map.iter().map(|(name, it)| (name, shown(it))).collect::<BTreeMap<_, _>>())
         }
         AttributeValue::L(list) => format!("{:?}", list.iter().map(shown).collect::<Vec<_>>()),
-        AttributeValue::Ss(set) => format!("{:?}", set.iter().collect::<BTreeSet<_>>()),
-        AttributeValue::Ns(set) => format!("{:?}", set.iter().collect::<BTreeSet<_>>()),
+        AttributeValue::Ss(set) | AttributeValue::Ns(set) => {
+            format!("{:?}", set.iter().collect::<BTreeSet<_>>())
+        }
         other => format!("{other:?}"),
     }
 }
