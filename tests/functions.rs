@@ -1,5 +1,6 @@
 //! What the functions take: from the start of a process to its first answer, warm, at most, and in bytes, each role
-//! beside a function that does nothing.
+//! beside a function that does nothing, measured in the same run: how many times as much is said in brackets, and holds on
+//! other machines too.
 //!
 //! `cargo run -p suite-tests --example functions -- FOLDER [SERVICE …]`, where `FOLDER` has the services' binaries and
 //! `empty` (`cargo build --profile lambda -p empty -p pricing …` puts them into `target/lambda`).
@@ -29,7 +30,8 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let nothing = Account::of(local::shop::micrographs().into_iter().next().context("a service")?).await?;
-    measure("nothing", &nothing, &folder.join("empty"), "empty", "{}", |_| Ok(())).await?;
+    let nothing = measure(&nothing, &folder.join("empty"), "empty", "{}", |_| Ok(())).await?;
+    println!("{}", nothing.row("nothing", &nothing));
     for micrograph in local::shop::micrographs() {
         let binary = folder.join(micrograph.name());
         let named = wanted.iter().any(|it| it == micrograph.name());
@@ -37,19 +39,45 @@ async fn main() -> anyhow::Result<()> {
             continue;
         }
         for function in Manifest::of(&micrograph).functions {
-            role(&micrograph, &binary, &function).await.with_context(|| function.name.clone())?;
+            let taken = role(&micrograph, &binary, &function).await.with_context(|| function.name.clone())?;
+            println!("{}", taken.row(&function.name, &nothing));
         }
     }
     Ok(())
 }
 
-async fn role(micrograph: &Micrograph, binary: &Path, function: &Declared) -> anyhow::Result<()> {
+/// What a function takes: milliseconds, and MB.
+struct Taken {
+    cold: f64,
+    cpu: f64,
+    warm: f64,
+    warm_at_most: f64,
+    peak: f64,
+    size: f64,
+}
+
+impl Taken {
+    fn row(&self, name: &str, nothing: &Self) -> String {
+        let times = |it: f64, of: f64| format!("{it:.1} ({:.1}×)", it / of);
+        format!(
+            "| {name} | {} | {} | {} | {:.2} | {} | {} |",
+            times(self.cold, nothing.cold),
+            times(self.cpu, nothing.cpu),
+            format_args!("{:.2} ({:.1}×)", self.warm, self.warm / nothing.warm),
+            self.warm_at_most,
+            times(self.peak, nothing.peak),
+            times(self.size, nothing.size),
+        )
+    }
+}
+
+async fn role(micrograph: &Micrograph, binary: &Path, function: &Declared) -> anyhow::Result<Taken> {
     let account = Account::of(micrograph.clone()).await?;
-    let (name, handler) = (function.name.as_str(), function.handler.as_str());
+    let handler = function.handler.as_str();
     if handler == "subgraph" {
         let query = json!({ "query": entities(micrograph.name()) }).to_string();
         let payload = Request::graphql(&query).payload(Door::HttpApi);
-        return measure(name, &account, binary, handler, &payload, |answer| {
+        return measure(&account, binary, handler, &payload, |answer| {
             let (status, body) = answered(answer).context("an answer to HTTP")?;
             ensure!(status == 200 && !body.contains("\"errors\""), "{status} {body}");
             Ok(())
@@ -57,7 +85,7 @@ async fn role(micrograph: &Micrograph, binary: &Path, function: &Declared) -> an
         .await;
     }
     let payload = account.payload(function)?;
-    measure(name, &account, binary, handler, &payload, |_| Ok(())).await
+    measure(&account, binary, handler, &payload, |_| Ok(())).await
 }
 
 /// An operation that reads from DynamoDB, as a gateway sends it.
@@ -76,20 +104,22 @@ fn entities(service: &str) -> &'static str {
         "orders" => {
             "{ _entities(representations: [{ __typename: \"Order\", id: \"536365\" }]) { __typename } }"
         }
+        "returns" => {
+            "{ _entities(representations: [{ __typename: \"CreditNote\", id: \"C536379\" }]) { __typename } }"
+        }
         "popularity" => "{ topProducts(first: 1) { rank } }",
         _ => "{ __typename }",
     }
 }
 
-/// Starts processes, then uses one for long, and prints a line.
+/// Starts processes, then uses one for long.
 async fn measure(
-    name: &str,
     account: &Account,
     binary: &Path,
     handler: &str,
     payload: &str,
     right: impl Fn(&Value) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Taken> {
     let path = binary.to_str().context("a path in UTF-8")?;
     let mut cold = Vec::new();
     let mut cpu = Vec::new();
@@ -114,14 +144,14 @@ async fn measure(
     peak = peak.max(peak_mb(&function)?);
     #[expect(clippy::cast_precision_loss, reason = "a binary has fewer bytes than 2^52")]
     let size = std::fs::metadata(binary)?.len() as f64 / 1e6;
-    println!(
-        "| {name} | {:.1} | {:.1} | {:.2} | {:.2} | {peak:.1} | {size:.1} |",
-        quantile(&mut cold, 0.5),
-        quantile(&mut cpu, 0.5),
-        quantile(&mut warm, 0.5),
-        quantile(&mut warm, 0.99),
-    );
-    Ok(())
+    Ok(Taken {
+        cold: quantile(&mut cold, 0.5),
+        cpu: quantile(&mut cpu, 0.5),
+        warm: quantile(&mut warm, 0.5),
+        warm_at_most: quantile(&mut warm, 0.99),
+        peak,
+        size,
+    })
 }
 
 async fn asked(function: &mut Function, payload: &str) -> anyhow::Result<Value> {
