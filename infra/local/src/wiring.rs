@@ -112,7 +112,9 @@ pub async fn starve(suite: &Suite, app: &App, parts: &Parts) -> anyhow::Result<(
     match &parts.feed {
         Feed::Rule(rule) => suite.bus.delete_rule(&rule.name),
         Feed::Topics(subscriptions) => {
-            subscriptions.iter().for_each(|it| suite.topics.unsubscribe(it.topic, queue));
+            for it in subscriptions {
+                suite.topics.unsubscribe(it.topic, queue);
+            }
         }
     }
     for queue in [queue, parts.queue.dead_letter_queue.as_str()] {

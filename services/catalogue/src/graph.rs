@@ -149,8 +149,7 @@ pub struct ProductChanged {
     consistency_token: ConsistencyToken,
 }
 
-fn changed(outcome: Outcome<Product>) -> ProductResult {
-    let product = outcome.state.as_ref().map(products::View::from);
-    ProductChanged { product, version: outcome.version.to_string(), consistency_token: ConsistencyToken }
-        .into()
+fn changed(Outcome { state, version, .. }: Outcome<Product>) -> ProductResult {
+    let product = state.as_ref().map(products::View::from);
+    ProductChanged { product, version: version.to_string(), consistency_token: ConsistencyToken }.into()
 }

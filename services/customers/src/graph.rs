@@ -96,8 +96,7 @@ pub struct CustomerChanged {
     consistency_token: ConsistencyToken,
 }
 
-fn changed(outcome: Outcome<Customer>) -> CustomerResult {
-    let customer = outcome.state.as_ref().map(customers::View::from);
-    CustomerChanged { customer, version: outcome.version.to_string(), consistency_token: ConsistencyToken }
-        .into()
+fn changed(Outcome { state, version, .. }: Outcome<Customer>) -> CustomerResult {
+    let customer = state.as_ref().map(customers::View::from);
+    CustomerChanged { customer, version: version.to_string(), consistency_token: ConsistencyToken }.into()
 }

@@ -131,7 +131,7 @@ pub struct OrderChanged {
     consistency_token: ConsistencyToken,
 }
 
-fn changed(outcome: Outcome<Order>) -> OrderResult {
-    let order = outcome.state.as_ref().map(orders::View::from);
-    OrderChanged { order, version: outcome.version.to_string(), consistency_token: ConsistencyToken }.into()
+fn changed(Outcome { state, version, .. }: Outcome<Order>) -> OrderResult {
+    let order = state.as_ref().map(orders::View::from);
+    OrderChanged { order, version: version.to_string(), consistency_token: ConsistencyToken }.into()
 }
