@@ -10,10 +10,10 @@ use micrograph::Micrograph;
 use micrograph::manifest::{Function as Declared, Manifest};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 use testkit::lambda::Function;
 use testkit::lambda::request::{Door, Request, answered};
 use testkit::roles::Account;
+use tokio::time::Instant;
 
 /// Processes that are started for each role.
 const STARTS: usize = 15;
