@@ -144,6 +144,10 @@ impl TypeDef {
     }
 }
 
+/// What the planner leaves of a supergraph's own machinery in the schema that clients see.
+const POLICY: &str = "policy";
+const POLICY_SCALAR: &str = "policy__Policy";
+
 impl Schema {
     /// Indexes a schema document that has the introspection types in it.
     pub(crate) fn new(document: &Document<'static, String>) -> Self {
@@ -152,7 +156,10 @@ impl Schema {
         let mut roots = (None, None, None);
         for definition in &document.definitions {
             match definition {
+                Definition::TypeDefinition(TypeDefinition::Scalar(scalar))
+                    if scalar.name == POLICY_SCALAR => {}
                 Definition::TypeDefinition(definition) => types.push(type_def(definition)),
+                Definition::DirectiveDefinition(directive) if directive.name == POLICY => {}
                 Definition::DirectiveDefinition(directive) => directives.push(DirectiveDef {
                     name: directive.name.clone(),
                     description: directive.description.clone(),

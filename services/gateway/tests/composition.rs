@@ -1,5 +1,7 @@
 //! What composes, and what is said of what does not.
 
+mod support;
+
 use gateway::{ComposeError, CompositionError, Subgraph, compose};
 
 const LINK: &str = r#"extend schema @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@shareable", "@external", "@requires"])"#;
@@ -59,4 +61,38 @@ fn errors_name_the_subgraph() {
     assert_eq!(syntax[0].locations[0].subgraph, "broken");
     let clash = errors(&[fine(), subgraph("other", "type Query { a: String @shareable }")]);
     assert!(clash[0].locations.iter().any(|at| at.subgraph == "other"), "{clash:?}");
+}
+
+/// What composition adds for gateways is nothing for clients.
+#[tokio::test]
+async fn introspection_shows_no_machinery() {
+    let sdl = r#"extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@tag", "@inaccessible", "@authenticated", "@requiresScopes", "@policy", "@cost", "@listSize"])
+
+type Query {
+  a: Int @tag(name: "x") @authenticated @cost(weight: 2)
+  b: [Int] @requiresScopes(scopes: [["s"]]) @policy(policies: [["p"]]) @listSize(assumedSize: 3)
+  c: Int @inaccessible
+}
+"#;
+    let (gateway, _) =
+        support::gateway_of(&[("only", sdl, serde_json::json!({}))], gateway::Config::default());
+    let answer = support::ask(
+        &gateway,
+        "{ __schema { types { name } directives { name } } }",
+        serde_json::Value::Null,
+    )
+    .await;
+    let body = support::json_of(&answer);
+    let names = |list: &str| -> Vec<String> {
+        let all = body["data"]["__schema"][list].as_array().expect("a list");
+        all.iter().map(|one| one["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let types: Vec<String> = names("types").into_iter().filter(|name| !name.starts_with("__")).collect();
+    assert_eq!(types, ["Boolean", "Float", "ID", "Int", "Query", "String"]);
+    let known = ["deprecated", "include", "oneOf", "skip", "specifiedBy"];
+    assert!(
+        names("directives").iter().all(|name| known.contains(&name.as_str())),
+        "{:?}",
+        names("directives")
+    );
 }
