@@ -3,6 +3,8 @@
 //! A schema that can't be had, composed or planned costs nothing: what is served goes on, and the next look may find a
 //! better one. What was served last is kept where it survives the process, so that a cold start needs nobody.
 
+mod registry;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +21,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::composition::compose;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayError};
 use crate::supergraph::Supergraph;
 use crate::transport::{SubgraphRequest, Transport};
 
-/// How long a subgraph has to tell its schema.
+pub use registry::FromRegistry;
+
+/// How long a subgraph has to tell its schema, and a store to give one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where supergraphs come from.
@@ -147,17 +151,19 @@ impl Source for FromSubgraphs {
     }
 }
 
-/// Keeps the supergraph that was served last where it survives the process.
+/// Keeps the supergraph that was served last where it survives the process. Clones share what they know of it.
 #[derive(Debug, Clone)]
 pub struct LastGood {
     objects: Arc<dyn ObjectStore>,
     path: Path,
+    /// The hash of what is kept, as far as this process knows.
+    kept: Arc<Mutex<Option<String>>>,
 }
 
 impl LastGood {
     /// An object of a store: a folder's, or a bucket's.
     pub fn new(objects: Arc<dyn ObjectStore>, path: impl Into<Path>) -> Self {
-        Self { objects, path: path.into() }
+        Self { objects, path: path.into(), kept: Arc::default() }
     }
 
     /// What was served last; none where there was nothing, or it can't be read any more.
@@ -166,13 +172,21 @@ impl LastGood {
             let text = self.objects.get(&self.path).await.ok()?.bytes().await.ok()?;
             Supergraph::parse(std::str::from_utf8(&text).ok()?).ok()
         };
-        tokio::time::timeout(PATIENCE, read).await.ok().flatten()
+        let supergraph = tokio::time::timeout(PATIENCE, read).await.ok().flatten()?;
+        *self.kept.lock().await = Some(supergraph.hash().to_owned());
+        Some(supergraph)
     }
 
+    /// Writes it, unless it is what was read or written last: of two processes, the one that starts late with what the
+    /// other has replaced since must not bring it back.
     async fn write(&self, supergraph: &Supergraph) {
-        let text = supergraph.sdl().to_owned();
-        if let Err(error) = self.objects.put(&self.path, text.into()).await {
-            tracing::warn!(%error, "the supergraph could not be kept for the next start");
+        let mut kept = self.kept.lock().await;
+        if kept.as_deref() == Some(supergraph.hash()) {
+            return;
+        }
+        match self.objects.put(&self.path, supergraph.sdl().to_owned().into()).await {
+            Ok(_) => *kept = Some(supergraph.hash().to_owned()),
+            Err(error) => tracing::warn!(%error, "the supergraph could not be kept for the next start"),
         }
     }
 }
@@ -183,49 +197,45 @@ pub struct Keeper {
     source: Arc<dyn Source>,
     last_good: Option<LastGood>,
     every: Duration,
-    looking: Arc<AtomicBool>,
+    looking: AtomicBool,
     looked: std::sync::Mutex<Instant>,
+    kept: AtomicBool,
 }
 
 impl Keeper {
-    /// The first supergraph, for a gateway to start with: the source's; where it gives none, or one that lacks
-    /// subgraphs, what was served last.
+    /// A gateway over the source's supergraph, and what keeps it new: a look every so often. Where the source gives none,
+    /// one that lacks subgraphs or one that can't be served, the gateway serves what was served last.
     ///
     /// # Errors
     /// Where there is neither.
-    pub async fn first(source: &dyn Source, last_good: Option<&LastGood>) -> Result<Supergraph, SourceError> {
-        let kept = async {
-            match last_good {
-                Some(last_good) => last_good.read().await,
-                None => None,
-            }
-        };
-        match source.look().await {
-            Ok(Some(found)) if found.missing.is_empty() => Ok(found.supergraph),
-            Ok(Some(found)) => {
-                let kept = kept.await.filter(|kept| lacks(&found.supergraph, kept));
-                Ok(kept.unwrap_or(found.supergraph))
-            }
-            Ok(None) => {
-                kept.await.ok_or_else(|| SourceError::Nobody("there is no supergraph yet".to_owned()))
-            }
-            Err(error) => {
-                let kept = kept.await.ok_or(error)?;
-                tracing::warn!(supergraph = kept.hash(), "served is what was served last");
-                Ok(kept)
-            }
-        }
-    }
-
-    /// Keeps a gateway's supergraph new: a look every so often.
-    pub fn new(
-        gateway: Gateway,
+    pub async fn start(
         source: Arc<dyn Source>,
         last_good: Option<LastGood>,
         every: Duration,
-    ) -> Self {
-        let (looking, looked) = (Arc::default(), std::sync::Mutex::new(Instant::now()));
-        Self { gateway, source, last_good, every, looking, looked }
+        serve: impl Fn(Supergraph) -> Result<Gateway, GatewayError>,
+    ) -> Result<Self, SourceError> {
+        let supergraph = first(&*source, last_good.as_ref()).await?;
+        let hash = supergraph.hash().to_owned();
+        let gateway = match serve(supergraph) {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                let kept = match &last_good {
+                    Some(last_good) => last_good.read().await.filter(|kept| kept.hash() != hash),
+                    None => None,
+                };
+                let kept = kept.ok_or_else(|| refused(&error))?;
+                tracing::error!(supergraph = hash, %error, "served is what was served last");
+                serve(kept).map_err(|error| refused(&error))?
+            }
+        };
+        let (looking, kept) = (AtomicBool::default(), AtomicBool::default());
+        let looked = std::sync::Mutex::new(Instant::now());
+        Ok(Self { gateway, source, last_good, every, looking, looked, kept })
+    }
+
+    /// The gateway that is kept.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Looks now. What is found is planned for before it is served; what can't be served is logged.
@@ -251,12 +261,10 @@ impl Keeper {
             return;
         }
         let hash = found.supergraph.hash().to_owned();
-        match self.gateway.reload_warm(found.supergraph.clone()).await {
+        match self.gateway.reload_warm(found.supergraph).await {
             Ok(warmed) => {
                 tracing::info!(supergraph = hash, warmed, "another supergraph is served");
-                if let Some(last_good) = &self.last_good {
-                    last_good.write(&found.supergraph).await;
-                }
+                self.keep().await;
             }
             Err(error) => {
                 tracing::error!(supergraph = hash, %error, "a supergraph can't be served; the old one stays");
@@ -264,7 +272,14 @@ impl Keeper {
         }
     }
 
-    /// Looks in the background where it is time to: for functions, which run only while they are asked.
+    /// Keeps what is served for the next start.
+    async fn keep(&self) {
+        if let Some(last_good) = &self.last_good {
+            last_good.write(&self.gateway.supergraph()).await;
+        }
+    }
+
+    /// Does in the background what it is time to: for functions, which run only while they are asked.
     pub fn touch(self: &Arc<Self>) {
         let due = {
             let mut looked = self.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -274,25 +289,62 @@ impl Keeper {
             }
             due
         };
-        if due && !self.looking.swap(true, Ordering::AcqRel) {
+        let is_first = !self.kept.swap(true, Ordering::AcqRel);
+        let looks = due && !self.looking.swap(true, Ordering::AcqRel);
+        if looks || is_first {
             let keeper = Arc::clone(self);
             tokio::spawn(async move {
-                keeper.look().await;
-                keeper.looking.store(false, Ordering::Release);
+                if is_first {
+                    keeper.keep().await;
+                }
+                if looks {
+                    keeper.look().await;
+                    keeper.looking.store(false, Ordering::Release);
+                }
             });
         }
     }
 
     /// Looks every so often, for as long as it is polled.
     pub async fn run(&self) {
-        if let Some(last_good) = &self.last_good {
-            last_good.write(&self.gateway.supergraph()).await;
-        }
+        self.keep().await;
         loop {
             tokio::time::sleep(self.every).await;
             self.look().await;
         }
     }
+}
+
+/// The first supergraph, for a gateway to start with: the source's; where it gives none, or one that lacks subgraphs,
+/// what was served last.
+async fn first(source: &dyn Source, last_good: Option<&LastGood>) -> Result<Supergraph, SourceError> {
+    let kept = async {
+        match last_good {
+            Some(last_good) => last_good.read().await,
+            None => None,
+        }
+    };
+    match source.look().await {
+        Ok(Some(found)) if found.missing.is_empty() => Ok(found.supergraph),
+        Ok(Some(found)) => match kept.await.filter(|kept| lacks(&found.supergraph, kept)) {
+            Some(kept) => {
+                let missing = found.missing.join(", ");
+                tracing::warn!(supergraph = kept.hash(), missing, "served is what was served last");
+                Ok(kept)
+            }
+            None => Ok(found.supergraph),
+        },
+        Ok(None) => kept.await.ok_or_else(|| SourceError::Nobody("there is no supergraph yet".to_owned())),
+        Err(error) => {
+            let Some(kept) = kept.await else { return Err(error) };
+            tracing::warn!(supergraph = kept.hash(), %error, "served is what was served last");
+            Ok(kept)
+        }
+    }
+}
+
+fn refused(GatewayError::Planner(reason): &GatewayError) -> SourceError {
+    SourceError::Supergraph(reason.clone())
 }
 
 /// Whether `found` lacks subgraphs that `served` has.

@@ -152,7 +152,7 @@ fn the_program_says_what_is_wrong() {
     assert!(works && text.contains("join__Graph"), "{text}");
     for (arguments, expected) in [
         (vec!["--supergraph", "/nowhere.graphql"], "can't read /nowhere.graphql"),
-        (vec![], "--supergraph <FILE>"),
+        (vec![], "say where the supergraph comes from"),
         (vec!["--schema", "prices"], "write it as name=value"),
         (vec!["--supergraph", &file("key/prices.graphql")], "does not parse"),
         (vec!["--supergraph", &composed], "add --subgraph left=URL"),

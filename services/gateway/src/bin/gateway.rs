@@ -1,21 +1,26 @@
-//! The gateway as a program: a supergraph file, subgraphs over HTTP.
+//! The gateway as a program: a supergraph from files, a registry's store or the subgraphs; subgraphs over HTTP.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
-use gateway::transport::HttpTransport;
-use gateway::{Config, Gateway, Graphiql, Subgraph, Supergraph, compose};
+use gateway::auth::{Auth, FromUrl};
+use gateway::source::{FromRegistry, FromSubgraphs, Keeper, LastGood, Source};
+use gateway::transport::{HttpTransport, Transport};
+use gateway::{
+    CacheSizes, Config, Gateway, Graphiql, PersistedQueries, Subgraph, Supergraph, TrustedDocuments, compose,
+};
+use schemas::{Schemas, Variant};
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 /// Serves a federated GraphQL graph.
 ///
-/// Reads a supergraph that was composed before, or composes one from the subgraphs' schemas, and answers
-/// GraphQL requests on /graphql by asking the subgraphs over HTTP.
+/// The supergraph is read from a file, composed from schemas in files, taken from a registry's store, or composed from
+/// what the subgraphs themselves tell; the last two are looked at again from time to time. Requests on /graphql are
+/// answered by asking the subgraphs over HTTP.
 #[derive(Parser)]
 #[command(
     version,
@@ -23,19 +28,42 @@ use tracing_subscriber::EnvFilter;
 Examples:
   gateway --supergraph supergraph.graphql
   gateway --supergraph supergraph.graphql --subgraph pricing=http://127.0.0.1:4101/graphql
-  gateway --schema catalogue=catalogue.graphql --subgraph catalogue=http://127.0.0.1:4100/graphql"
+  gateway --schema catalogue=catalogue.graphql --subgraph catalogue=http://127.0.0.1:4100/graphql
+  gateway --subgraph catalogue=http://127.0.0.1:4100/graphql --last-good /var/lib/gateway
+  gateway --registry ./schemas --variant production --production --jwks https://issuer/.well-known/jwks.json"
 )]
 struct Arguments {
     /// The supergraph, in the join specification's SDL.
-    #[arg(long, value_name = "FILE", required_unless_present = "schema", conflicts_with = "schema")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["schema", "registry"], env = "GATEWAY_SUPERGRAPH")]
     supergraph: Option<PathBuf>,
 
     /// A subgraph's schema, to compose the supergraph from; may be given several times.
-    #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "registry")]
     schema: Vec<(String, String)>,
 
-    /// Where a subgraph answers, in place of what the supergraph says; may be given several times.
-    #[arg(long, value_name = "NAME=URL", value_parser = pair)]
+    /// The folder of a registry's store to take the supergraph from.
+    #[arg(long, value_name = "DIR", env = "GATEWAY_REGISTRY")]
+    registry: Option<String>,
+
+    /// The variant of the registry.
+    #[arg(long, value_name = "NAME", default_value = "production", env = "GATEWAY_VARIANT")]
+    variant: Variant,
+
+    /// Seconds between two looks for a newer supergraph.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "GATEWAY_REFRESH")]
+    refresh: u64,
+
+    /// Seconds for which the schema that a subgraph told is good.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "GATEWAY_SCHEMA_LIFE")]
+    schema_life: u64,
+
+    /// Keep what was served last in this folder, for a start at which nobody tells a schema.
+    #[arg(long, value_name = "DIR", env = "GATEWAY_LAST_GOOD")]
+    last_good: Option<String>,
+
+    /// Where a subgraph answers, in place of what the supergraph says; may be given several times. With neither
+    /// --supergraph, --schema nor --registry the subgraphs are asked for their schemas.
+    #[arg(long, value_name = "NAME=URL", value_parser = pair, env = "GATEWAY_SUBGRAPHS", value_delimiter = ',')]
     subgraph: Vec<(String, String)>,
 
     /// Where to listen; port 0 takes a free one.
@@ -43,20 +71,47 @@ struct Arguments {
     listen: SocketAddr,
 
     /// Seconds that a subgraph has for one answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "GATEWAY_SUBGRAPH_TIMEOUT")]
     subgraph_timeout: u64,
 
     /// A request header to hand on to subgraphs, besides `authorization`; may be given several times.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "GATEWAY_FORWARD_HEADERS", value_delimiter = ',')]
     forward_header: Vec<http::HeaderName>,
 
     /// A label of `@override` that holds; `percent(x)` holds for its share of requests anyway. May be given several
     /// times.
-    #[arg(long, value_name = "LABEL")]
+    #[arg(long, value_name = "LABEL", env = "GATEWAY_OVERRIDE_LABELS", value_delimiter = ',')]
     override_label: Vec<String>,
 
-    /// Close introspection and `GraphiQL`, as fits a graph in production.
-    #[arg(long)]
+    /// Run these documents only: an Apollo persisted query manifest, or an object of documents by id.
+    #[arg(long, value_name = "FILE", env = "GATEWAY_TRUSTED_DOCUMENTS")]
+    trusted_documents: Option<PathBuf>,
+
+    /// The key set (JWKS) that tokens are checked against.
+    #[arg(long, value_name = "URL", env = "GATEWAY_JWKS")]
+    jwks: Option<String>,
+
+    /// Who must have issued a token; may be given several times.
+    #[arg(long, value_name = "ISSUER", requires = "jwks", env = "GATEWAY_ISSUERS", value_delimiter = ',')]
+    issuer: Vec<String>,
+
+    /// For whom a token must be; may be given several times.
+    #[arg(
+        long,
+        value_name = "AUDIENCE",
+        requires = "jwks",
+        env = "GATEWAY_AUDIENCES",
+        value_delimiter = ','
+    )]
+    audience: Vec<String>,
+
+    /// Megabytes of answers that the gateway keeps itself.
+    #[arg(long, value_name = "MB", env = "GATEWAY_CACHE")]
+    cache: Option<u64>,
+
+    /// Close introspection and `GraphiQL`, and refuse what a browser may have been made to send, as fits a graph in
+    /// production.
+    #[arg(long, env = "GATEWAY_PRODUCTION")]
     production: bool,
 
     /// Only check that the supergraph can be served; with --schema, also print it.
@@ -76,34 +131,27 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-
-    let supergraph = supergraph(&arguments)?;
-    let mut transport = HttpTransport::new()?;
-    for (name, url) in &arguments.subgraph {
-        if !supergraph.graphs().iter().any(|graph| graph.name == *name) {
-            let names: Vec<&str> = supergraph.graphs().iter().map(|graph| graph.name.as_str()).collect();
-            anyhow::bail!("--subgraph {name}: the supergraph has no such subgraph, but {}", names.join(", "));
+    let _telemetry = telemetry::init(telemetry::Config::from_env());
+    let transport: Arc<dyn Transport> = Arc::new(transport(&arguments)?);
+    let schemas = arguments.registry.as_deref().map(store).transpose()?;
+    let config = config(&arguments)?;
+    let serve = |supergraph| Gateway::new(supergraph, Arc::clone(&transport), config.clone());
+    let (gateway, keeper) = match source(&arguments, &transport, schemas.as_ref()) {
+        None => (serve(supergraph(&arguments)?)?, None),
+        Some(source) => {
+            let last_good = arguments.last_good.as_deref().map(last_good).transpose()?;
+            let every = Duration::from_secs(arguments.refresh.max(1));
+            let keeper = Arc::new(Keeper::start(source, last_good, every, serve).await?);
+            (keeper.gateway().clone(), Some(keeper))
         }
-        transport = transport.with_address(name, url);
-    }
-    for graph in supergraph.graphs() {
-        if graph.url.is_empty() && !arguments.subgraph.iter().any(|(name, _)| *name == graph.name) {
-            anyhow::ensure!(
-                arguments.check,
-                "the supergraph does not say where {0} answers: add --subgraph {0}=URL",
-                graph.name
-            );
-        }
-    }
-    if arguments.check && !arguments.schema.is_empty() {
-        println!("{}", supergraph.sdl());
-    }
-    let hash = supergraph.hash().to_owned();
-    let subgraphs = supergraph.graphs().len();
-    let gateway = Arc::new(Gateway::new(supergraph, Arc::new(transport), config(&arguments))?);
+    };
+    let supergraph = gateway.supergraph();
+    say_what_is_missing(&arguments, &supergraph);
+    let (hash, subgraphs) = (supergraph.hash(), supergraph.graphs().len());
     if arguments.check {
+        if !arguments.schema.is_empty() {
+            println!("{}", supergraph.sdl());
+        }
         eprintln!("the supergraph {hash} of {subgraphs} subgraphs can be served");
         return Ok(());
     }
@@ -112,16 +160,82 @@ async fn main() -> anyhow::Result<()> {
         .with_context(|| format!("can't listen on {}: is another program there?", arguments.listen))?;
     let address = listener.local_addr()?;
     tracing::info!(supergraph = hash, subgraphs, "serving http://{address}/graphql");
-    gateway::http::serve(gateway, listener, stopped()).await?;
+    let served = gateway::http::serve(Arc::new(gateway.clone()), listener, stopped());
+    match keeper {
+        None => served.await?,
+        Some(keeper) => tokio::select! {
+            served = served => served?,
+            () = keeper.run() => {}
+        },
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
+fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
+    let mut transport = HttpTransport::new()?;
+    for (name, url) in &arguments.subgraph {
+        transport = transport.with_address(name, url);
+    }
+    Ok(transport)
+}
+
+/// The registry's store.
+fn store(place: &str) -> anyhow::Result<Schemas> {
+    Ok(Schemas::in_folder(Path::new(place))?)
+}
+
+/// What is looked at again; none where the supergraph is in files.
+fn source(
+    arguments: &Arguments,
+    transport: &Arc<dyn Transport>,
+    schemas: Option<&Schemas>,
+) -> Option<Arc<dyn Source>> {
+    if let Some(schemas) = schemas {
+        return Some(Arc::new(FromRegistry::new(schemas.clone(), arguments.variant.clone())));
+    }
+    let in_files = arguments.supergraph.is_some() || !arguments.schema.is_empty();
+    (!in_files && !arguments.subgraph.is_empty()).then(|| {
+        let life = Duration::from_secs(arguments.schema_life);
+        let source = FromSubgraphs::new(Arc::clone(transport), arguments.subgraph.clone(), life);
+        Arc::new(source) as Arc<dyn Source>
+    })
+}
+
+fn last_good(place: &str) -> anyhow::Result<LastGood> {
+    std::fs::create_dir_all(place).with_context(|| format!("can't make the folder {place}"))?;
+    let objects = object_store::local::LocalFileSystem::new_with_prefix(place)?;
+    Ok(LastGood::new(Arc::new(objects), "supergraph.graphql"))
+}
+
+/// The supergraph that is in files. It must be said of each of its subgraphs where it answers, and of no other.
 fn supergraph(arguments: &Arguments) -> anyhow::Result<Supergraph> {
+    let supergraph = read(arguments)?;
+    for (name, _) in &arguments.subgraph {
+        if !supergraph.graphs().iter().any(|graph| graph.name == *name) {
+            let names: Vec<&str> = supergraph.graphs().iter().map(|graph| graph.name.as_str()).collect();
+            bail!("--subgraph {name}: the supergraph has no such subgraph, but {}", names.join(", "));
+        }
+    }
+    if !arguments.check
+        && let Some(name) = without_address(arguments, &supergraph).next()
+    {
+        bail!("the supergraph does not say where {name} answers: add --subgraph {name}=URL");
+    }
+    Ok(supergraph)
+}
+
+fn read(arguments: &Arguments) -> anyhow::Result<Supergraph> {
     let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("can't read {path}"));
     if let Some(path) = &arguments.supergraph {
         let sdl = read(&path.to_string_lossy())?;
         return Supergraph::parse(&sdl).with_context(|| format!("{} can't be served", path.display()));
+    }
+    if arguments.schema.is_empty() {
+        bail!(
+            "say where the supergraph comes from: --supergraph FILE, --schema NAME=FILE, --registry DIR or \
+             --subgraph NAME=URL; --help says more"
+        );
     }
     let subgraphs = arguments
         .schema
@@ -135,16 +249,56 @@ fn supergraph(arguments: &Arguments) -> anyhow::Result<Supergraph> {
     Ok(compose(&subgraphs)?)
 }
 
-fn config(arguments: &Arguments) -> Config {
+fn without_address<'a>(
+    arguments: &'a Arguments,
+    supergraph: &'a Supergraph,
+) -> impl Iterator<Item = &'a str> {
+    let is_set = |name: &str| arguments.subgraph.iter().any(|(known, _)| known == name);
+    let graphs = supergraph.graphs().iter();
+    graphs.filter(move |graph| graph.url.is_empty() && !is_set(&graph.name)).map(|graph| graph.name.as_str())
+}
+
+/// A supergraph that heals itself may lack what comes later.
+fn say_what_is_missing(arguments: &Arguments, supergraph: &Supergraph) {
+    for (name, _) in &arguments.subgraph {
+        if !supergraph.graphs().iter().any(|graph| graph.name == *name) {
+            tracing::warn!(subgraph = name, "the supergraph does not have it, so far");
+        }
+    }
+    for name in without_address(arguments, supergraph) {
+        tracing::warn!(subgraph = name, "nobody says where it answers: add --subgraph {name}=URL");
+    }
+}
+
+fn config(arguments: &Arguments) -> anyhow::Result<Config> {
+    let auth = match &arguments.jwks {
+        None => None,
+        Some(url) => Some(Auth {
+            issuers: arguments.issuer.clone(),
+            audiences: arguments.audience.clone(),
+            ..Auth::new(Arc::new(FromUrl::new(url)?))
+        }),
+    };
     let mut config = Config {
         subgraph_timeout: Duration::from_secs(arguments.subgraph_timeout),
         override_labels: arguments.override_label.clone(),
         introspection: !arguments.production,
+        csrf_guard: arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
+        cache: CacheSizes { answers: arguments.cache.map(|megabytes| megabytes << 20), subgraphs: None },
+        persisted_queries: persisted_queries(arguments)?,
+        auth,
         ..Config::default()
     };
     config.forwarded_headers.extend(arguments.forward_header.iter().cloned());
-    config
+    Ok(config)
+}
+
+fn persisted_queries(arguments: &Arguments) -> anyhow::Result<PersistedQueries> {
+    let Some(path) = &arguments.trusted_documents else { return Ok(PersistedQueries::default()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    let trusted = TrustedDocuments::parse(&text).with_context(|| path.display().to_string())?;
+    Ok(PersistedQueries::Trusted(Arc::new(trusted)))
 }
 
 /// Ready once the process is asked to stop, by Ctrl-C or SIGTERM.
