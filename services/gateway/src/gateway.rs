@@ -1,6 +1,7 @@
 //! The gateway: a supergraph, a transport, and the way of a request through them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -164,6 +165,18 @@ impl Gateway {
 
     /// Answers a GraphQL request. Of `headers`, those that are allowed are handed on to subgraphs.
     pub async fn answer(&self, request: Request, method: Method, headers: &HeaderMap) -> Answer {
+        self.answer_within(self.config().request_timeout, request, method, headers).await
+    }
+
+    /// The same in a time of the caller's, where that is shorter than the gateway's own.
+    pub(crate) async fn answer_within(
+        &self,
+        patience: Duration,
+        request: Request,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let deadline = Instant::now() + patience.min(self.config().request_timeout);
         let span = tracing::info_span!(
             "graphql",
             otel.kind = "server",
@@ -172,7 +185,8 @@ impl Gateway {
             errors = tracing::field::Empty,
             response.bytes = tracing::field::Empty,
         );
-        let answer = self.shared.answer(request, method, headers, &span).instrument(span.clone()).await;
+        let answer =
+            self.shared.answer(request, method, headers, deadline, &span).instrument(span.clone()).await;
         let answer = answer.unwrap_or_else(|errors| Answer::refusal(&errors));
         span.record("errors", answer.codes.len());
         span.record("response.bytes", answer.body.len());
@@ -206,9 +220,9 @@ impl Shared {
         mut request: Request,
         method: Method,
         headers: &HeaderMap,
+        deadline: Instant,
         span: &tracing::Span,
     ) -> Result<Answer, Vec<GraphQlError>> {
-        let deadline = Instant::now() + self.config.request_timeout;
         let engine = self.engine.load_full();
         let persisted = &self.config.persisted_queries;
         let registration = persisted.resolve(&mut request).await.map_err(|error| vec![error])?;

@@ -13,6 +13,7 @@ use http::{
 };
 
 use freshness::CONSISTENCY_TOKEN;
+use tokio::time::Instant;
 
 use crate::error::{GraphQlError, codes};
 use crate::gateway::{Answer, Gateway, Method};
@@ -88,7 +89,11 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
     // A client that registers a document is about to ask for it by GET.
     let predicted = (method == Method::Post && request.is_persisted()).then(|| request.persisted_length());
     let is_long = predicted.is_some_and(|length| url_length(&parts, length) > limits.url_bytes);
-    let answer = gateway.answer(request, method, &parts.headers).await;
+    let patience = match parts.extensions.get::<Deadline>() {
+        Some(Deadline(ends)) => ends.saturating_duration_since(Instant::now()),
+        None => gateway.config().request_timeout,
+    };
+    let answer = gateway.answer_within(patience, request, method, &parts.headers).await;
     let status = status(&answer, media, method);
     let cache = if is_unknown_document(&answer) {
         // What is not known yet will be in a moment; no cache may answer for it.
@@ -120,6 +125,10 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
     }
     if status == StatusCode::METHOD_NOT_ALLOWED { with_allow(response) } else { response }
 }
+
+/// When a request must be answered, where whoever handed it over knows: in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
 
 /// Reads the GraphQL request out of the HTTP request.
 fn read(

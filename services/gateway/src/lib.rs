@@ -35,6 +35,8 @@ pub mod cache_control;
 mod carried;
 mod error;
 pub mod http;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod transport;
 
 pub use self::composition::{ComposeError, compose};

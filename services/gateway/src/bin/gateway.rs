@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 ///
 /// The supergraph is read from a file, composed from schemas in files, taken from a registry's store, or composed from
 /// what the subgraphs themselves tell; the last two are looked at again from time to time. Requests on /graphql are
-/// answered by asking the subgraphs over HTTP.
+/// answered by asking the subgraphs over HTTP. Started by Lambda, it answers invocations.
 #[derive(Parser)]
 #[command(
     version,
@@ -41,8 +41,8 @@ struct Arguments {
     #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "registry")]
     schema: Vec<(String, String)>,
 
-    /// The folder of a registry's store to take the supergraph from.
-    #[arg(long, value_name = "DIR", env = "GATEWAY_REGISTRY")]
+    /// A registry's store to take the supergraph from: a folder, or s3://BUCKET where that was built in.
+    #[arg(long, value_name = "PLACE", env = "GATEWAY_REGISTRY")]
     registry: Option<String>,
 
     /// The variant of the registry.
@@ -57,8 +57,9 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "GATEWAY_SCHEMA_LIFE")]
     schema_life: u64,
 
-    /// Keep what was served last in this folder, for a start at which nobody tells a schema.
-    #[arg(long, value_name = "DIR", env = "GATEWAY_LAST_GOOD")]
+    /// Keep what was served last for a start at which nobody tells a schema: in a folder, or under s3://BUCKET/PREFIX
+    /// where that was built in.
+    #[arg(long, value_name = "PLACE", env = "GATEWAY_LAST_GOOD")]
     last_good: Option<String>,
 
     /// Where a subgraph answers, in place of what the supergraph says; may be given several times. With neither
@@ -87,6 +88,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE", env = "GATEWAY_TRUSTED_DOCUMENTS")]
     trusted_documents: Option<PathBuf>,
 
+    /// Keep persisted queries in this DynamoDB table, where that was built in.
+    #[arg(long, value_name = "TABLE", env = "GATEWAY_DOCUMENTS_TABLE", conflicts_with = "trusted_documents")]
+    documents_table: Option<String>,
+
     /// The key set (JWKS) that tokens are checked against.
     #[arg(long, value_name = "URL", env = "GATEWAY_JWKS")]
     jwks: Option<String>,
@@ -108,6 +113,10 @@ struct Arguments {
     /// Megabytes of answers that the gateway keeps itself.
     #[arg(long, value_name = "MB", env = "GATEWAY_CACHE")]
     cache: Option<u64>,
+
+    /// On Lambda: stream answers, as the function URL or the API is set to.
+    #[arg(long, env = "GATEWAY_STREAM")]
+    stream: bool,
 
     /// Close introspection and `GraphiQL`, and refuse what a browser may have been made to send, as fits a graph in
     /// production.
@@ -131,10 +140,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let _telemetry = telemetry::init(telemetry::Config::from_env());
+    let telemetry = telemetry::init(telemetry::Config::from_env());
     let transport: Arc<dyn Transport> = Arc::new(transport(&arguments)?);
     let schemas = arguments.registry.as_deref().map(store).transpose()?;
-    let config = config(&arguments)?;
+    let config = config(&arguments).await?;
     let serve = |supergraph| Gateway::new(supergraph, Arc::clone(&transport), config.clone());
     let (gateway, keeper) = match source(&arguments, &transport, schemas.as_ref()) {
         None => (serve(supergraph(&arguments)?)?, None),
@@ -155,6 +164,9 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("the supergraph {hash} of {subgraphs} subgraphs can be served");
         return Ok(());
     }
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        return on_lambda(gateway, keeper, telemetry, arguments.stream).await;
+    }
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("can't listen on {}: is another program there?", arguments.listen))?;
@@ -172,6 +184,24 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "lambda")]
+async fn on_lambda(
+    gateway: Gateway,
+    keeper: Option<Arc<Keeper>>,
+    telemetry: telemetry::Guard,
+    stream: bool,
+) -> anyhow::Result<()> {
+    let flush = move || _ = telemetry.flush(Duration::from_millis(200));
+    let served = gateway::lambda::Function::new(gateway, keeper, flush).run(stream).await;
+    served.map_err(|error| anyhow::anyhow!(error))
+}
+
+#[cfg(not(feature = "lambda"))]
+#[expect(clippy::unused_async, reason = "the other one waits for invocations")]
+async fn on_lambda(_: Gateway, _: Option<Arc<Keeper>>, _: telemetry::Guard, _: bool) -> anyhow::Result<()> {
+    bail!("this build does not run on Lambda: build it with --features lambda")
+}
+
 fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
     let mut transport = HttpTransport::new()?;
     for (name, url) in &arguments.subgraph {
@@ -182,7 +212,20 @@ fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
 
 /// The registry's store.
 fn store(place: &str) -> anyhow::Result<Schemas> {
-    Ok(Schemas::in_folder(Path::new(place))?)
+    match place.strip_prefix("s3://") {
+        None => Ok(Schemas::in_folder(Path::new(place))?),
+        Some(bucket) => schemas_in(bucket),
+    }
+}
+
+#[cfg(feature = "lambda")]
+fn schemas_in(bucket: &str) -> anyhow::Result<Schemas> {
+    Ok(Schemas::in_bucket(bucket)?)
+}
+
+#[cfg(not(feature = "lambda"))]
+fn schemas_in(bucket: &str) -> anyhow::Result<Schemas> {
+    bail!("--registry s3://{bucket}: this build has no client of S3; build it with --features lambda")
 }
 
 /// What is looked at again; none where the supergraph is in files.
@@ -203,9 +246,25 @@ fn source(
 }
 
 fn last_good(place: &str) -> anyhow::Result<LastGood> {
+    if let Some(place) = place.strip_prefix("s3://") {
+        return last_good_in(place);
+    }
     std::fs::create_dir_all(place).with_context(|| format!("can't make the folder {place}"))?;
     let objects = object_store::local::LocalFileSystem::new_with_prefix(place)?;
     Ok(LastGood::new(Arc::new(objects), "supergraph.graphql"))
+}
+
+#[cfg(feature = "lambda")]
+fn last_good_in(place: &str) -> anyhow::Result<LastGood> {
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let objects = object_store::aws::AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+    let path = object_store::path::Path::from(format!("{prefix}/supergraph.graphql"));
+    Ok(LastGood::new(Arc::new(objects), path))
+}
+
+#[cfg(not(feature = "lambda"))]
+fn last_good_in(place: &str) -> anyhow::Result<LastGood> {
+    bail!("--last-good s3://{place}: this build has no client of S3; build it with --features lambda")
 }
 
 /// The supergraph that is in files. It must be said of each of its subgraphs where it answers, and of no other.
@@ -270,7 +329,7 @@ fn say_what_is_missing(arguments: &Arguments, supergraph: &Supergraph) {
     }
 }
 
-fn config(arguments: &Arguments) -> anyhow::Result<Config> {
+async fn config(arguments: &Arguments) -> anyhow::Result<Config> {
     let auth = match &arguments.jwks {
         None => None,
         Some(url) => Some(Auth {
@@ -286,7 +345,7 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         csrf_guard: arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
         cache: CacheSizes { answers: arguments.cache.map(|megabytes| megabytes << 20), subgraphs: None },
-        persisted_queries: persisted_queries(arguments)?,
+        persisted_queries: persisted_queries(arguments).await?,
         auth,
         ..Config::default()
     };
@@ -294,11 +353,36 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn persisted_queries(arguments: &Arguments) -> anyhow::Result<PersistedQueries> {
-    let Some(path) = &arguments.trusted_documents else { return Ok(PersistedQueries::default()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let trusted = TrustedDocuments::parse(&text).with_context(|| path.display().to_string())?;
-    Ok(PersistedQueries::Trusted(Arc::new(trusted)))
+async fn persisted_queries(arguments: &Arguments) -> anyhow::Result<PersistedQueries> {
+    if let Some(path) = &arguments.trusted_documents {
+        let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+        let trusted = TrustedDocuments::parse(&text).with_context(|| path.display().to_string())?;
+        return Ok(PersistedQueries::Trusted(Arc::new(trusted)));
+    }
+    match &arguments.documents_table {
+        None => Ok(PersistedQueries::default()),
+        Some(table) => in_table(table).await,
+    }
+}
+
+#[cfg(feature = "lambda")]
+async fn in_table(table: &str) -> anyhow::Result<PersistedQueries> {
+    let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let documents = gateway::DynamoDocuments::new(client, table, 16 << 20, || now().as_second());
+    Ok(PersistedQueries::Automatic(Arc::new(documents)))
+}
+
+#[cfg(not(feature = "lambda"))]
+#[expect(clippy::unused_async, reason = "the other one loads the configuration of AWS")]
+async fn in_table(table: &str) -> anyhow::Result<PersistedQueries> {
+    bail!("--documents-table {table}: this build has no client of DynamoDB; build it with --features lambda")
+}
+
+#[cfg(feature = "lambda")]
+#[expect(clippy::disallowed_methods, reason = "the one place from which this program gets its clock")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// Ready once the process is asked to stop, by Ctrl-C or SIGTERM.
