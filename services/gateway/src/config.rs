@@ -1,5 +1,6 @@
 //! What can be set. Everything has a default that is safe on the open internet.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -7,6 +8,7 @@ use http::HeaderName;
 use crate::auth::Auth;
 use crate::persisted::PersistedQueries;
 use crate::transport::Resilience;
+use crate::usage::Usage;
 
 /// The gateway's settings.
 #[derive(Debug, Clone)]
@@ -43,12 +45,40 @@ pub struct Config {
     pub csrf_guard: bool,
     /// The header that carries an answer's cache tags.
     pub tag_header: HeaderName,
+    /// Where it is recorded which client sends which operation; none records nothing.
+    pub usage: Option<Usage>,
+    /// From which duration on an operation is logged as slow, with its plan; none logs none.
+    pub slow_after: Option<Duration>,
+    /// Who may see the plan of an operation, by the URL's parameter `explain`.
+    pub explain: Explain,
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
     /// Whether equal queries to a subgraph that are under way at once are sent once.
     pub share_in_flight: bool,
     /// What GraphiQL shows on GET with `Accept: text/html`; `None` serves no page.
     pub graphiql: Option<Graphiql>,
+}
+
+/// Who may see the plan of an operation in place of its answer.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Explain {
+    /// Nobody.
+    #[default]
+    Closed,
+    /// Everyone.
+    Open,
+    /// Who sends this in the header `x-explain-key`.
+    Key(String),
+}
+
+impl fmt::Debug for Explain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "Closed",
+            Self::Open => "Open",
+            Self::Key(_) => "Key(…)",
+        })
+    }
 }
 
 /// How many bytes the gateway's own caches may take; none keeps nothing.
@@ -116,6 +146,9 @@ impl Default for Config {
             compress: true,
             csrf_guard: false,
             tag_header: HeaderName::from_static(freshness::CACHE_TAG),
+            usage: None,
+            slow_after: Some(Duration::from_secs(2)),
+            explain: Explain::default(),
             introspection: true,
             share_in_flight: true,
             graphiql: Some(Graphiql::default()),

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use graphql_tools::parser::query::Value;
 use graphql_tools::parser::schema::{Definition, TypeDefinition};
 use quick_cache::{Equivalent, sync::Cache};
+use schemas::usage::Signature;
+use tokio::time::Instant;
 
 use crate::auth::{Denied, Rules};
 use crate::config::Config;
 use crate::error::{GraphQlError, codes};
+use crate::observe;
 use crate::operation::{self, Conditions, Operation, OperationKind, Validator};
 use crate::plan::Plan;
 use crate::planner::{PlanError, Planner};
 use crate::schema::Schema;
 use crate::shape::{self, Shape};
 use crate::supergraph::Supergraph;
+use crate::usage;
 
 /// How many combinations of `@skip` and `@include` are kept for one operation.
 const VARIANTS: usize = 32;
@@ -63,6 +67,8 @@ impl Equivalent<Asked> for AskedFor<'_> {
 /// A valid operation, with what was prepared for it so far.
 pub(crate) struct Known {
     pub(crate) operation: Operation,
+    /// What the usage log knows it by, where there is one.
+    pub(crate) signature: Option<Arc<Signature>>,
     prepared: Mutex<Vec<(Variant, Arc<Prepared>)>>,
 }
 
@@ -130,7 +136,8 @@ impl Engine {
             let name = key.1.as_deref();
             let operation =
                 operation::parse(&key.0, name, &engine.schema, &engine.validator, &config.limits)?;
-            let known = Arc::new(Known { operation, prepared: Mutex::default() });
+            let signature = config.usage.as_ref().and_then(|_| usage::signed(&key.0, name));
+            let known = Arc::new(Known { operation, signature, prepared: Mutex::default() });
             if key.0.len() <= KEPT_TEXT {
                 engine.operations.insert(key, Arc::clone(&known));
             }
@@ -193,7 +200,10 @@ impl Engine {
                     self.planner.normalise(&document).map_err(|error| vec![plan_error(&error)])?;
                 let key = format!("{}{}", normalised.text, self.planner.rollout.variant(conditions));
                 let planned = self.plans.get_or_insert_with(&Arc::from(key), || {
-                    self.planner.plan(&normalised, conditions, config.planning_timeout).map(Arc::new)
+                    let begun = Instant::now();
+                    let plan = self.planner.plan(&normalised, conditions, config.planning_timeout);
+                    observe::planned(begun.elapsed());
+                    plan.map(Arc::new)
                 });
                 planned.map_err(|error| vec![plan_error(&error)])?
             }

@@ -8,25 +8,32 @@ use bytes::Bytes;
 use freshness::{CONSISTENCY_TOKEN, Tag};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::auth::{Authenticator, Denied, Policies, PoliciesClaim};
 use crate::cache::{Found, Question, TaggedCache};
 use crate::cache_control::CachePolicy;
-use crate::config::Config;
+use crate::config::{Config, Explain};
 use crate::cost::cost;
-use crate::engine::{Engine, Known};
+use crate::engine::{Engine, Known, Prepared};
 use crate::error::{GraphQlError, codes};
 use crate::execute::{Execution, Outcome, execute};
+use crate::explain::explain;
 use crate::introspection::Introspection;
+use crate::observe::{self, CacheState, Measured, Names};
 use crate::operation::{Conditions, OperationKind};
 use crate::planner::PlanError;
 use crate::project::project;
 use crate::request::Request;
 use crate::supergraph::Supergraph;
 use crate::transport::{CachingTransport, InFlight, ResilientTransport, SubgraphResponse, Transport};
+use crate::usage::Recorder;
 use crate::variables::Variables;
+
+/// The header that brings the key to [`Explain::Key`].
+pub const EXPLAIN_KEY: &str = "x-explain-key";
 
 /// Headers that are handed on to subgraphs whatever the configuration says.
 const ALWAYS_FORWARDED: [HeaderName; 7] = [
@@ -52,6 +59,8 @@ struct Shared {
     auth: Option<Authenticator>,
     answers: Option<Arc<TaggedCache<Answer>>>,
     subgraphs: Option<Arc<TaggedCache<SubgraphResponse>>>,
+    names: Names,
+    usage: Option<Arc<Recorder>>,
     config: Arc<Config>,
 }
 
@@ -113,6 +122,8 @@ impl Gateway {
             auth: config.auth.clone().map(Authenticator::new),
             answers: config.cache.answers.map(|bytes| Arc::new(TaggedCache::new(bytes))),
             subgraphs,
+            names: Names::default(),
+            usage: config.usage.clone().map(|usage| Arc::new(Recorder::new(usage))),
             config: Arc::new(config),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -148,6 +159,13 @@ impl Gateway {
         &self.shared.config
     }
 
+    /// Writes what was counted of usage since the interval began: before the process ends.
+    pub async fn flush(&self) {
+        if let Some(usage) = &self.shared.usage {
+            usage.flush().await;
+        }
+    }
+
     /// Drops what the gateway's own caches keep under these tags. Answers that are on their way are not kept either.
     pub fn purge<'a>(&self, tags: impl IntoIterator<Item = &'a Tag> + Clone) {
         if let Some(answers) = &self.shared.answers {
@@ -176,7 +194,8 @@ impl Gateway {
         method: Method,
         headers: &HeaderMap,
     ) -> Answer {
-        let deadline = Instant::now() + patience.min(self.config().request_timeout);
+        let begun = Instant::now();
+        let deadline = begun + patience.min(self.config().request_timeout);
         let span = tracing::info_span!(
             "graphql",
             otel.kind = "server",
@@ -185,12 +204,40 @@ impl Gateway {
             errors = tracing::field::Empty,
             response.bytes = tracing::field::Empty,
         );
-        let answer =
-            self.shared.answer(request, method, headers, deadline, &span).instrument(span.clone()).await;
+        let mut seen = Seen::default();
+        let answered = self.shared.answer(request, method, headers, deadline, &mut seen);
+        let answer = answered.instrument(span.clone()).await;
         let answer = answer.unwrap_or_else(|errors| Answer::refusal(&errors));
+        observe::operation(
+            &self.shared.names,
+            &Measured {
+                name: seen.name(),
+                took: begun.elapsed(),
+                failed: !answer.codes.is_empty(),
+                bytes: answer.body.len(),
+                cache: seen.cache,
+            },
+        );
         span.record("errors", answer.codes.len());
         span.record("response.bytes", answer.body.len());
         answer
+    }
+}
+
+/// What is known of a request once it is answered.
+#[derive(Default)]
+struct Seen {
+    known: Option<Arc<Known>>,
+    cache: CacheState,
+}
+
+impl Seen {
+    /// The operation's name, for metrics.
+    fn name(&self) -> &str {
+        match &self.known {
+            None => "refused",
+            Some(known) => known.operation.name.as_deref().unwrap_or("anonymous"),
+        }
     }
 }
 
@@ -221,7 +268,7 @@ impl Shared {
         method: Method,
         headers: &HeaderMap,
         deadline: Instant,
-        span: &tracing::Span,
+        seen: &mut Seen,
     ) -> Result<Answer, Vec<GraphQlError>> {
         let engine = self.engine.load_full();
         let persisted = &self.config.persisted_queries;
@@ -231,7 +278,9 @@ impl Shared {
         if let Some(registration) = registration {
             persisted.register(&registration, &request.query).await;
         }
+        seen.known = Some(Arc::clone(&known));
         let operation = &known.operation;
+        let span = tracing::Span::current();
         span.record("operation.kind", operation.kind.as_str());
         if let Some(name) = &operation.name {
             span.record("operation.name", name.as_str());
@@ -245,10 +294,53 @@ impl Shared {
         let rights = self.rights(&engine, &known, &conditions, headers).await.map_err(|error| vec![error])?;
         let forwarded = self.forwarded(headers, &request);
         let question = self.question(&engine, &known, &request, &forwarded).filter(|_| !rights.guarded);
-        let asked = Asked { engine, known, variables, rights, forwarded, deadline };
+        let asked = Arc::new(Asked { engine, known, variables, rights, forwarded, deadline });
+        if request.explain && self.may_be_explained(headers) {
+            return self.explained(&asked).await;
+        }
+        if let (Some(usage), Some(signature)) = (&self.usage, &asked.known.signature) {
+            usage.used(headers, signature);
+        }
         match question {
             None => self.execute(&asked).await,
-            Some((cache, question)) => self.cached(asked, cache, question).await,
+            Some((cache, question)) => self.cached(&asked, cache, question, seen).await,
+        }
+    }
+
+    /// Whether the one who asks may see plans.
+    fn may_be_explained(&self, headers: &HeaderMap) -> bool {
+        match &self.config.explain {
+            Explain::Closed => false,
+            Explain::Open => true,
+            Explain::Key(key) => headers.get(EXPLAIN_KEY).is_some_and(|given| {
+                // Hashed, so that the time it takes tells nothing of the key.
+                Sha256::digest(given.as_bytes()) == Sha256::digest(key.as_bytes())
+            }),
+        }
+    }
+
+    /// The plan in place of the answer.
+    async fn explained(&self, asked: &Asked) -> Result<Answer, Vec<GraphQlError>> {
+        let Asked { engine, known, variables, rights, .. } = asked;
+        let conditions = variables.conditions(&known.operation);
+        let list_size = self.config.limits.list_size;
+        let cost = cost(&known.operation, &conditions, variables, &engine.schema, list_size);
+        let variant = (conditions, rights.denied.clone());
+        let prepared = engine.prepare(known, variant, &self.config).await?;
+        let supergraph = engine.supergraph.hash();
+        let explained = json!({ "plan": explain(&prepared.plan), "cost": cost, "supergraph": supergraph });
+        let body = json!({ "data": null, "extensions": { "explain": explained } });
+        Ok(Answer { body: Bytes::from(body.to_string()), executed: true, ..Answer::refusal(&[]) })
+    }
+
+    /// Logs an operation that took long, with what was asked of whom.
+    fn log_if_slow(&self, known: &Known, prepared: &Prepared, took: Duration, answer: &Answer) {
+        if self.config.slow_after.is_some_and(|slow| took >= slow) {
+            let operation = known.operation.name.as_deref();
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let (bytes, codes) = (answer.body.len(), answer.codes.join(","));
+            let plan = explain(&prepared.plan).to_string();
+            tracing::warn!(operation, milliseconds, bytes, codes, plan, "a slow operation");
         }
     }
 
@@ -317,16 +409,20 @@ impl Shared {
     /// The answer as it is kept, or a new one, which is kept if it may be.
     async fn cached(
         self: &Arc<Self>,
-        asked: Asked,
+        asked: &Arc<Asked>,
         cache: Arc<TaggedCache<Answer>>,
         question: Question,
+        seen: &mut Seen,
     ) -> Result<Answer, Vec<GraphQlError>> {
         let aged = |answer: Answer, age| Answer { age: Some(age), ..answer };
         let fallback = match cache.find(&question) {
-            Found::Fresh(answer, age) => return Ok(aged(answer, age)),
+            Found::Fresh(answer, age) => {
+                seen.cache = CacheState::Hit;
+                return Ok(aged(answer, age));
+            }
             Found::Stale { value, age, while_revalidate: true, .. } => {
                 if let Some(refreshing) = cache.refresh(question) {
-                    let (shared, cache) = (Arc::clone(self), Arc::clone(&cache));
+                    let (shared, cache, asked) = (Arc::clone(self), Arc::clone(&cache), Arc::clone(asked));
                     let anew = async move {
                         if let Err(errors) = shared.anew(&asked, &cache, question).await {
                             tracing::warn!(errors = errors.len(), "a stale answer could not be made anew");
@@ -335,14 +431,17 @@ impl Shared {
                     };
                     tokio::spawn(anew.in_current_span());
                 }
+                seen.cache = CacheState::Stale;
                 return Ok(aged(value, age));
             }
             Found::Stale { value, age, if_error: true, .. } => Some((value, age)),
             Found::Stale { .. } | Found::Nothing => None,
         };
-        let answer = self.anew(&asked, &cache, question).await?;
+        seen.cache = CacheState::Miss;
+        let answer = self.anew(asked, &cache, question).await?;
         match fallback {
             Some((stale, age)) if answer.codes.iter().any(|code| codes::is_outage(code)) => {
+                seen.cache = CacheState::Stale;
                 Ok(aged(stale, age))
             }
             _ => Ok(answer),
@@ -364,6 +463,7 @@ impl Shared {
     }
 
     async fn execute(&self, asked: &Asked) -> Result<Answer, Vec<GraphQlError>> {
+        let begun = Instant::now();
         let Asked { engine, known, variables, rights, forwarded, deadline } = asked;
         let operation = &known.operation;
         let variant = (variables.conditions(operation), rights.denied.clone());
@@ -406,7 +506,9 @@ impl Shared {
         body.push(b'}');
         let codes = errors.iter().map(|error| error.code().to_owned()).collect();
         let token = carried.token();
-        Ok(Answer { body: Bytes::from(body), executed: true, cache, codes, tags, token, age: None })
+        let answer = Answer { body: Bytes::from(body), executed: true, cache, codes, tags, token, age: None };
+        self.log_if_slow(known, &prepared, begun.elapsed(), &answer);
+        Ok(answer)
     }
 
     fn not_served(&self, kind: OperationKind, introspects: bool, method: Method) -> Option<GraphQlError> {

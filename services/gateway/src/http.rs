@@ -83,7 +83,7 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
         return refuse(StatusCode::BAD_REQUEST, media, error);
     }
     let request = match read(method, query, &parts.headers, &body, limits.body_bytes) {
-        Ok(request) => request,
+        Ok(request) => Request { explain: has_explain(query), ..request },
         Err((status, error)) => return refuse(status, media, error),
     };
     // A client that registers a document is about to ask for it by GET.
@@ -129,6 +129,10 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
 /// When a request must be answered, where whoever handed it over knows: in its extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(pub Instant);
+
+fn has_explain(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "explain")
+}
 
 /// Reads the GraphQL request out of the HTTP request.
 fn read(

@@ -28,22 +28,25 @@ mod request;
 mod schema;
 mod shape;
 mod store;
+mod usage;
 mod variables;
 
 // What goes out, and to whom.
 pub mod cache_control;
 mod carried;
 mod error;
+mod explain;
 pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+mod observe;
 pub mod transport;
 
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
-pub use config::{CacheSizes, Config, Graphiql, Limits};
+pub use config::{CacheSizes, Config, Explain, Graphiql, Limits};
 pub use error::{GraphQlError, Location, PathSegment, codes};
-pub use gateway::{Answer, Gateway, GatewayError, Method};
+pub use gateway::{Answer, EXPLAIN_KEY, Gateway, GatewayError, Method};
 #[cfg(feature = "dynamodb")]
 pub use persisted::DynamoDocuments;
 pub use persisted::{
@@ -51,3 +54,4 @@ pub use persisted::{
 };
 pub use request::Request;
 pub use supergraph::{Graph, Supergraph, SupergraphError};
+pub use usage::{Usage, UsageInStore, UsageSink};

@@ -16,6 +16,8 @@ pub struct Request {
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
     pub variables: Map<String, Value>,
+    /// Whether the plan is asked for, in place of the answer.
+    pub explain: bool,
     /// Protocol extensions, as persisted queries use them.
     pub extensions: Map<String, Value>,
 }
@@ -50,6 +52,7 @@ impl Request {
             operation_name: text(body.operation_name, "operationName")?.filter(|name| !name.is_empty()),
             variables: map(body.variables, "variables")?,
             extensions: map(body.extensions, "extensions")?,
+            explain: false,
         };
         request.with_document(is_missing)
     }

@@ -16,9 +16,11 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 /// The year 2100, in milliseconds: an invocation's deadline.
 const LATE: &str = "4102444800000";
@@ -84,6 +86,8 @@ struct Function {
     invocations: mpsc::UnboundedSender<(String, &'static str)>,
     answers: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
     asked: mpsc::UnboundedReceiver<HeaderMap>,
+    /// What it logs, read on and on: a pipe that is full would stop it.
+    log: JoinHandle<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -109,7 +113,7 @@ impl Function {
             type Query @join__type(graph: MAIN) {{ echo(text: String, times: Int): String }}"#
         );
         std::fs::write(&supergraph, sdl).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_gateway"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", &address)
             .env("AWS_LAMBDA_FUNCTION_NAME", "gateway")
@@ -123,7 +127,13 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { process, invocations, answers, asked, _folder: folder }
+        let mut stdout = process.stdout.take().unwrap();
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            stdout.read_to_string(&mut log).await.unwrap();
+            log
+        });
+        Self { process, invocations, answers, asked, log, _folder: folder }
     }
 
     async fn invoke_until(&mut self, payload: &Value, deadline: &'static str) -> (HeaderMap, Bytes) {
@@ -142,8 +152,7 @@ impl Function {
     /// Ends the function and gives what it logged.
     async fn log(mut self) -> String {
         self.process.start_kill().unwrap();
-        let output = self.process.wait_with_output().await.unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        self.log.await.unwrap()
     }
 }
 
@@ -163,12 +172,11 @@ impl Answer {
         let is_binary = answer["isBase64Encoded"].as_bool().unwrap();
         let body = if is_binary { BASE64.decode(body).unwrap() } else { body.as_bytes().to_vec() };
         let single = answer["headers"].as_object().filter(|headers| !headers.is_empty());
-        let headers = match single {
-            Some(headers) => Value::from(headers.clone()),
-            None => {
-                let headers = answer["multiValueHeaders"].as_object().unwrap().iter();
-                headers.map(|(name, values)| (name.clone(), values[0].clone())).collect()
-            }
+        let headers = if let Some(headers) = single {
+            Value::from(headers.clone())
+        } else {
+            let headers = answer["multiValueHeaders"].as_object().unwrap().iter();
+            headers.map(|(name, values)| (name.clone(), values[0].clone())).collect()
         };
         let status = answer["statusCode"].as_u64().unwrap();
         Self { status, headers, is_binary, body, size: payload.len() }
@@ -329,6 +337,31 @@ async fn an_invocation_that_ends_waits_for_nobody() {
     assert_eq!(answer.json()["errors"][0]["extensions"]["code"], "SUBGRAPH_TIMEOUT");
     let answer = function.invoke(&payload).await;
     assert_eq!(answer.json(), json!({ "data": { "echo": "tea" } }));
+}
+
+#[tokio::test]
+async fn a_function_measures_operations_and_subgraphs() {
+    let mut function = Function::start(&[]).await;
+    function.invoke(&posted(FUNCTION_URL, &[], "tea", 1)).await;
+    let mut wrong = posted(FUNCTION_URL, &[], "tea", 1);
+    wrong["body"] = json!(r#"{"query":"{ nothing }"}"#);
+    function.invoke(&wrong).await;
+    let log = function.log().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let metrics: Vec<Value> = lines.filter(|line| line["_aws"].is_object()).collect();
+    let sum = |name: &str, dimension: &str, value: &str| {
+        let of_it = metrics.iter().filter(|line| line[dimension] == value);
+        let sum: f64 = of_it.filter_map(|line| line[name].as_f64()).sum();
+        sum.to_string()
+    };
+    assert_eq!(sum("GatewayOperations", "Operation", "Echo"), "1", "{log}");
+    assert_eq!(sum("GatewayOperations", "Cache", "off"), "2", "{log}");
+    assert_eq!(sum("GatewayErrors", "Operation", "Echo"), "0", "{log}");
+    assert_eq!(sum("GatewayErrors", "Operation", "refused"), "1", "{log}");
+    assert_eq!(sum("SubgraphRequests", "Subgraph", "main"), "1", "{log}");
+    for name in ["GatewayDuration", "GatewayResponseBytes", "GatewayPlanning", "SubgraphDuration"] {
+        assert!(metrics.iter().any(|line| line[name].is_array()), "{name}: {log}");
+    }
 }
 
 #[tokio::test]

@@ -11,9 +11,10 @@ use gateway::auth::{Auth, FromUrl};
 use gateway::source::{FromRegistry, FromSubgraphs, Keeper, LastGood, Source};
 use gateway::transport::{HttpTransport, Transport};
 use gateway::{
-    CacheSizes, Config, Gateway, Graphiql, PersistedQueries, Subgraph, Supergraph, TrustedDocuments, compose,
+    CacheSizes, Config, Explain, Gateway, Graphiql, PersistedQueries, Subgraph, Supergraph, TrustedDocuments,
+    Usage, UsageInStore, compose,
 };
-use schemas::{Schemas, Variant};
+use schemas::{ContractName, Schemas, Variant};
 use tokio::net::TcpListener;
 
 /// Serves a federated GraphQL graph.
@@ -48,6 +49,14 @@ struct Arguments {
     /// The variant of the registry.
     #[arg(long, value_name = "NAME", default_value = "production", env = "GATEWAY_VARIANT")]
     variant: Variant,
+
+    /// Of the variant, what this contract shows.
+    #[arg(long, value_name = "NAME", requires = "registry", env = "GATEWAY_CONTRACT")]
+    contract: Option<ContractName>,
+
+    /// Record in the registry's store which clients send which operations.
+    #[arg(long, requires = "registry", env = "GATEWAY_USAGE")]
+    usage: bool,
 
     /// Seconds between two looks for a newer supergraph.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "GATEWAY_REFRESH")]
@@ -114,11 +123,19 @@ struct Arguments {
     #[arg(long, value_name = "MB", env = "GATEWAY_CACHE")]
     cache: Option<u64>,
 
+    /// Show plans (/graphql?explain) to who sends this in `x-explain-key`; without --production everyone may see them.
+    #[arg(long, value_name = "KEY", env = "GATEWAY_EXPLAIN_KEY", hide_env_values = true)]
+    explain_key: Option<String>,
+
+    /// Milliseconds from which on an operation is logged with its plan; 0 logs none.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 2_000, env = "GATEWAY_SLOW_AFTER")]
+    slow_after: u64,
+
     /// On Lambda: stream answers, as the function URL or the API is set to.
     #[arg(long, env = "GATEWAY_STREAM")]
     stream: bool,
 
-    /// Close introspection and `GraphiQL`, and refuse what a browser may have been made to send, as fits a graph in
+    /// Close introspection, plans and `GraphiQL`, and refuse what a browser may have been made to send, as fits a graph in
     /// production.
     #[arg(long, env = "GATEWAY_PRODUCTION")]
     production: bool,
@@ -143,7 +160,7 @@ async fn main() -> anyhow::Result<()> {
     let telemetry = telemetry::init(telemetry::Config::from_env());
     let transport: Arc<dyn Transport> = Arc::new(transport(&arguments)?);
     let schemas = arguments.registry.as_deref().map(store).transpose()?;
-    let config = config(&arguments).await?;
+    let config = config(&arguments, schemas.as_ref()).await?;
     let serve = |supergraph| Gateway::new(supergraph, Arc::clone(&transport), config.clone());
     let (gateway, keeper) = match source(&arguments, &transport, schemas.as_ref()) {
         None => (serve(supergraph(&arguments)?)?, None),
@@ -173,13 +190,24 @@ async fn main() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(supergraph = hash, subgraphs, "serving http://{address}/graphql");
     let served = gateway::http::serve(Arc::new(gateway.clone()), listener, stopped());
-    match keeper {
-        None => served.await?,
-        Some(keeper) => tokio::select! {
-            served = served => served?,
-            () = keeper.run() => {}
-        },
+    let kept = async {
+        match keeper {
+            Some(keeper) => keeper.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let measured = async {
+        loop {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            telemetry.flush(Duration::from_millis(200));
+        }
+    };
+    tokio::select! {
+        served = served => served?,
+        () = kept => {}
+        () = measured => {}
     }
+    gateway.flush().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -192,7 +220,8 @@ async fn on_lambda(
     stream: bool,
 ) -> anyhow::Result<()> {
     let flush = move || _ = telemetry.flush(Duration::from_millis(200));
-    let served = gateway::lambda::Function::new(gateway, keeper, flush).run(stream).await;
+    let served = gateway::lambda::Function::new(gateway.clone(), keeper, flush).run(stream).await;
+    gateway.flush().await;
     served.map_err(|error| anyhow::anyhow!(error))
 }
 
@@ -235,7 +264,11 @@ fn source(
     schemas: Option<&Schemas>,
 ) -> Option<Arc<dyn Source>> {
     if let Some(schemas) = schemas {
-        return Some(Arc::new(FromRegistry::new(schemas.clone(), arguments.variant.clone())));
+        let source = FromRegistry::new(schemas.clone(), arguments.variant.clone());
+        return Some(Arc::new(match &arguments.contract {
+            Some(contract) => source.of_contract(contract.clone()),
+            None => source,
+        }));
     }
     let in_files = arguments.supergraph.is_some() || !arguments.schema.is_empty();
     (!in_files && !arguments.subgraph.is_empty()).then(|| {
@@ -329,7 +362,18 @@ fn say_what_is_missing(arguments: &Arguments, supergraph: &Supergraph) {
     }
 }
 
-async fn config(arguments: &Arguments) -> anyhow::Result<Config> {
+async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Result<Config> {
+    let explain = match &arguments.explain_key {
+        Some(key) => Explain::Key(key.clone()),
+        None if arguments.production => Explain::Closed,
+        None => Explain::Open,
+    };
+    let usage = schemas.filter(|_| arguments.usage).map(|schemas| Usage {
+        sink: Arc::new(UsageInStore { schemas: schemas.clone(), variant: arguments.variant.clone() }),
+        contract: arguments.contract.clone(),
+        every: Duration::from_mins(1),
+        clock: now,
+    });
     let auth = match &arguments.jwks {
         None => None,
         Some(url) => Some(Auth {
@@ -347,6 +391,9 @@ async fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         cache: CacheSizes { answers: arguments.cache.map(|megabytes| megabytes << 20), subgraphs: None },
         persisted_queries: persisted_queries(arguments).await?,
         auth,
+        explain,
+        usage,
+        slow_after: (arguments.slow_after > 0).then(|| Duration::from_millis(arguments.slow_after)),
         ..Config::default()
     };
     config.forwarded_headers.extend(arguments.forward_header.iter().cloned());
@@ -379,7 +426,6 @@ async fn in_table(table: &str) -> anyhow::Result<PersistedQueries> {
     bail!("--documents-table {table}: this build has no client of DynamoDB; build it with --features lambda")
 }
 
-#[cfg(feature = "lambda")]
 #[expect(clippy::disallowed_methods, reason = "the one place from which this program gets its clock")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use schemas::{Newer, ReadError, Schemas, Variant};
+use schemas::{ContractName, Newer, ReadError, Schemas, Variant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -10,6 +10,7 @@ use crate::supergraph::Supergraph;
 pub struct FromRegistry {
     schemas: Schemas,
     variant: Variant,
+    contract: Option<ContractName>,
     /// The tag of the pointer that was read last.
     tag: Mutex<Option<String>>,
 }
@@ -17,7 +18,14 @@ pub struct FromRegistry {
 impl FromRegistry {
     /// A variant of the registry's store.
     pub fn new(schemas: Schemas, variant: Variant) -> Self {
-        Self { schemas, variant, tag: Mutex::new(None) }
+        Self { schemas, variant, contract: None, tag: Mutex::new(None) }
+    }
+
+    /// Of the variant, what a contract shows.
+    #[must_use]
+    pub fn of_contract(mut self, contract: ContractName) -> Self {
+        self.contract = Some(contract);
+        self
     }
 
     async fn newer(&self, tag: &mut Option<String>) -> Result<Option<Found>, SourceError> {
@@ -29,7 +37,16 @@ impl FromRegistry {
                 return Err(SourceError::Store(format!("nothing was ever published of {}", self.variant)));
             }
         };
-        let text = self.schemas.schema(&current.release.supergraph).await.map_err(failed)?;
+        let shown = match &self.contract {
+            None => &current.release.supergraph,
+            Some(name) => match current.release.contracts.get(name) {
+                Some(contract) => &contract.supergraph,
+                None => {
+                    return Err(SourceError::Store(format!("{} has no contract {name}", self.variant)));
+                }
+            },
+        };
+        let text = self.schemas.schema(shown).await.map_err(failed)?;
         let supergraph = Supergraph::parse(&text)
             .map_err(|error| SourceError::Supergraph(telemetry::error_chain(&error)))?;
         // Only what can be read is known: anything else is read again.

@@ -7,6 +7,8 @@ use futures::future::{Either, select};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::observe;
+
 use super::{SubgraphRequest, SubgraphResponse, Transport, TransportError};
 
 /// The header that tells a subgraph how many milliseconds are left for its answer.
@@ -129,6 +131,32 @@ impl ResilientTransport {
     }
 }
 
+/// A request that is under way.
+struct Asking<'a> {
+    transport: &'a ResilientTransport,
+    subgraph: &'a str,
+    begun: Instant,
+    timeout: Duration,
+    is_over: bool,
+}
+
+impl Asking<'_> {
+    fn over(&mut self, is_failure: bool, has_failed: bool) {
+        self.is_over = true;
+        self.transport.learn(self.subgraph, is_failure);
+        observe::subgraph(self.subgraph, self.begun.elapsed(), has_failed);
+    }
+}
+
+impl Drop for Asking<'_> {
+    /// Whoever asked may give up a moment before its time is over here: that is the subgraph's failure too.
+    fn drop(&mut self) {
+        if !self.is_over && self.begun.elapsed() + LEAST_TIME >= self.timeout {
+            self.over(true, true);
+        }
+    }
+}
+
 async fn timed(
     patience: Duration,
     answer: impl Future<Output = Result<SubgraphResponse, TransportError>>,
@@ -144,6 +172,18 @@ impl Transport for ResilientTransport {
         }
         let subgraph = request.subgraph.clone();
         self.admit(&subgraph)?;
+        let mut asking = Asking {
+            transport: self,
+            subgraph: &subgraph,
+            begun: Instant::now(),
+            timeout: request.timeout,
+            is_over: false,
+        };
+        // The subgraph's spans are children of the one that asks it, where spans are recorded.
+        if let Some(Ok(parent)) = telemetry::trace::current().map(|it| HeaderValue::from_str(&it.to_string()))
+        {
+            request.headers.insert(telemetry::trace::TRACEPARENT, parent);
+        }
         let until = Instant::now() + request.timeout;
         let tries = if request.is_mutation { 1 } else { self.rules.retries.saturating_add(1) };
         let mut pause = self.rules.pause;
@@ -162,7 +202,7 @@ impl Transport for ResilientTransport {
             sleep(pause).await;
             pause *= 2;
         };
-        self.learn(&subgraph, is_failure(&answer));
+        asking.over(is_failure(&answer), answer.as_ref().map_or(true, |it| !it.status.is_success()));
         answer
     }
 }
