@@ -5,6 +5,8 @@ mod http_client;
 mod in_flight;
 mod in_process;
 mod resilient;
+#[cfg(feature = "sigv4")]
+mod sigv4;
 
 use std::time::Duration;
 
@@ -13,11 +15,13 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 pub(crate) use caching::CachingTransport;
-pub use http_client::HttpTransport;
+pub use http_client::{FORWARDED_AUTHORIZATION, HttpTransport, Signer};
 pub(crate) use in_flight::InFlight;
 pub use in_process::{Handler, InProcess};
 pub(crate) use resilient::ResilientTransport;
 pub use resilient::{Breaker, DEADLINE, Resilience};
+#[cfg(feature = "sigv4")]
+pub use sigv4::SigV4;
 
 /// Sends requests to subgraphs. One method, so that HTTP, Lambda `Invoke` and calls within the process look
 /// alike to the gateway.

@@ -8,13 +8,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::post;
 use bytes::Bytes;
-use gateway::transport::{HttpTransport, SubgraphRequest, Transport, TransportError};
+use gateway::transport::{
+    FORWARDED_AUTHORIZATION, HttpTransport, Signer, SubgraphRequest, Transport, TransportError,
+};
 use gateway::{Config, Gateway, Supergraph};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -93,6 +96,39 @@ async fn requests_and_answers_are_carried_whole() {
     let elsewhere = transport.with_address("main", format!("{base}/pieces"));
     let answer = elsewhere.send(request("http://127.0.0.1:1/", LONG)).await.expect("an answer");
     assert_eq!(answer.body, "one two three", "an address that is set is used in place of the supergraph's");
+}
+
+/// Signs with the length of what it signs.
+#[derive(Debug)]
+struct Counting;
+
+#[async_trait]
+impl Signer for Counting {
+    async fn sign(&self, url: &str, content_type: &str, body: &[u8]) -> Result<HeaderMap, String> {
+        if url.ends_with("/free") {
+            return Ok(HeaderMap::new());
+        }
+        let signature = format!("{content_type} {}", body.len()).parse().map_err(|_| "odd".to_owned())?;
+        Ok(HeaderMap::from_iter([(header::AUTHORIZATION, signature)]))
+    }
+}
+
+#[tokio::test]
+async fn a_signature_takes_the_place_of_the_client_s_authorization() {
+    let echo = || {
+        post(|headers: HeaderMap| async move {
+            let shown = |name| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or("-").to_owned();
+            format!("{}, {}", shown(header::AUTHORIZATION), shown(FORWARDED_AUTHORIZATION))
+        })
+    };
+    let base = serve(Router::new().route("/guarded", echo()).route("/free", echo())).await;
+    let transport = HttpTransport::new().expect("a client").signed(Arc::new(Counting));
+    for (path, expected) in [("guarded", "application/json 15, Bearer it"), ("free", "Bearer it, -")] {
+        let mut request = request(&format!("{base}/{path}"), LONG);
+        request.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer it"));
+        let answer = transport.send(request).await.expect("an answer");
+        assert_eq!(answer.body, expected);
+    }
 }
 
 #[tokio::test]

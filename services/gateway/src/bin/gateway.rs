@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use gateway::auth::{Auth, FromUrl};
 use gateway::source::{FromRegistry, FromSubgraphs, Keeper, LastGood, Source};
 use gateway::transport::{HttpTransport, Transport};
@@ -33,6 +34,7 @@ Examples:
   gateway --subgraph catalogue=http://127.0.0.1:4100/graphql --last-good /var/lib/gateway
   gateway --registry ./schemas --variant production --production --jwks https://issuer/.well-known/jwks.json"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Arguments {
     /// The supergraph, in the join specification's SDL.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["schema", "registry"], env = "GATEWAY_SUPERGRAPH")]
@@ -42,7 +44,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME=FILE", value_parser = pair, conflicts_with = "registry")]
     schema: Vec<(String, String)>,
 
-    /// A registry's store to take the supergraph from: a folder, or s3://BUCKET where that was built in.
+    /// A registry's store to take the supergraph from: a folder, or `s3://BUCKET` where that was built in.
     #[arg(long, value_name = "PLACE", env = "GATEWAY_REGISTRY")]
     registry: Option<String>,
 
@@ -66,7 +68,7 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "GATEWAY_SCHEMA_LIFE")]
     schema_life: u64,
 
-    /// Keep what was served last for a start at which nobody tells a schema: in a folder, or under s3://BUCKET/PREFIX
+    /// Keep what was served last for a start at which nobody tells a schema: in a folder, or under `s3://BUCKET/PREFIX`
     /// where that was built in.
     #[arg(long, value_name = "PLACE", env = "GATEWAY_LAST_GOOD")]
     last_good: Option<String>,
@@ -124,12 +126,22 @@ struct Arguments {
     cache: Option<u64>,
 
     /// Show plans (/graphql?explain) to who sends this in `x-explain-key`; without --production everyone may see them.
-    #[arg(long, value_name = "KEY", env = "GATEWAY_EXPLAIN_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "GATEWAY_EXPLAIN_KEY",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     explain_key: Option<String>,
 
     /// Milliseconds from which on an operation is logged with its plan; 0 logs none.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 2_000, env = "GATEWAY_SLOW_AFTER")]
     slow_after: u64,
+
+    /// Sign requests to subgraphs behind function URLs and API Gateways, for IAM, where that was built in.
+    #[arg(long, env = "GATEWAY_SIGV4")]
+    sigv4: bool,
 
     /// On Lambda: stream answers, as the function URL or the API is set to.
     #[arg(long, env = "GATEWAY_STREAM")]
@@ -158,7 +170,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let telemetry = telemetry::init(telemetry::Config::from_env());
-    let transport: Arc<dyn Transport> = Arc::new(transport(&arguments)?);
+    let transport: Arc<dyn Transport> = Arc::new(transport(&arguments).await?);
     let schemas = arguments.registry.as_deref().map(store).transpose()?;
     let config = config(&arguments, schemas.as_ref()).await?;
     let serve = |supergraph| Gateway::new(supergraph, Arc::clone(&transport), config.clone());
@@ -231,12 +243,26 @@ async fn on_lambda(_: Gateway, _: Option<Arc<Keeper>>, _: telemetry::Guard, _: b
     bail!("this build does not run on Lambda: build it with --features lambda")
 }
 
-fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
+async fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
     let mut transport = HttpTransport::new()?;
     for (name, url) in &arguments.subgraph {
         transport = transport.with_address(name, url);
     }
-    Ok(transport)
+    if arguments.sigv4 { signed(transport).await } else { Ok(transport) }
+}
+
+#[cfg(feature = "sigv4")]
+async fn signed(transport: HttpTransport) -> anyhow::Result<HttpTransport> {
+    let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let credentials = config.credentials_provider().context("there are no AWS credentials to sign with")?;
+    let signer = gateway::transport::SigV4::new(credentials, || now().into());
+    Ok(transport.signed(Arc::new(signer)))
+}
+
+#[cfg(not(feature = "sigv4"))]
+#[expect(clippy::unused_async, reason = "the other one asks for credentials")]
+async fn signed(_: HttpTransport) -> anyhow::Result<HttpTransport> {
+    bail!("--sigv4: this build can't sign requests; build it with --features sigv4")
 }
 
 /// The registry's store.
