@@ -3,7 +3,9 @@
 use crate::folder::Folder;
 use crate::suite::Suite;
 use registry::{Published, Registry, RegistryError, Submission, Submitted};
-use schemas::Schemas;
+use schemas::{Schemas, Variant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The folder of schemas, in the state's folder.
 pub const FOLDER: &str = "schemas";
@@ -25,7 +27,21 @@ pub async fn publish(suite: &Suite, folder: &Folder) -> Result<Published, Regist
         message: "what this suite serves".to_owned(),
         ..Submission::default()
     };
-    let variant =
-        VARIANT.parse().map_err(|error: schemas::BadName| RegistryError::Request(error.to_string()))?;
+    let variant = variant().map_err(|error| RegistryError::Request(error.to_string()))?;
     registry.publish(&variant, &submission, "tributary").await
+}
+
+/// Where the suite's gateway notes who asks what, for `tributary schema check`.
+pub fn usage(folder: &Folder) -> anyhow::Result<gateway::Usage> {
+    let schemas = Schemas::in_folder(&folder.file(FOLDER))?;
+    Ok(gateway::Usage {
+        sink: Arc::new(gateway::UsageInStore { schemas, variant: variant()? }),
+        contract: None,
+        every: Duration::from_mins(1),
+        clock: micrograph::environment::now,
+    })
+}
+
+fn variant() -> Result<Variant, schemas::BadName> {
+    VARIANT.parse()
 }

@@ -18,6 +18,7 @@ pub struct Server {
     pub address: SocketAddr,
     task: JoinHandle<std::io::Result<()>>,
     stop: watch::Sender<bool>,
+    gateway: Arc<Gateway>,
 }
 
 /// Takes an address.
@@ -40,15 +41,15 @@ impl Server {
         holder: &Holder,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
-        let router =
-            gateway::http::router(gateway).merge(admin::router(Arc::clone(suite), holder.token.clone()));
+        let router = gateway::http::router(Arc::clone(&gateway))
+            .merge(admin::router(Arc::clone(suite), holder.token.clone()));
         let (stop, mut stopped) = watch::channel(false);
         let stopping = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let served = axum::serve(listener, router).with_graceful_shutdown(stopping);
         let task = tokio::spawn(served.into_future());
-        Ok(Self { address, task, stop })
+        Ok(Self { address, task, stop, gateway })
     }
 
     /// Answers what is under way, and no more.
@@ -58,5 +59,6 @@ impl Server {
         if tokio::time::timeout(patience, self.task).await.is_err() {
             tracing::warn!("a connection stayed open; it is cut");
         }
+        self.gateway.flush().await;
     }
 }

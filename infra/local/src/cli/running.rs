@@ -1,6 +1,7 @@
 //! The suite at work behind its server, in one region or in several.
 
 use super::{CACHE, Options, SAMPLE_QUERIES};
+use crate::deployed;
 use crate::folder::{Folder, Holder};
 use crate::purging;
 use crate::regions::{self, Regions};
@@ -45,7 +46,8 @@ impl Running {
             return Self::start_regions(options, folder, listener, &holder).await;
         }
         let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
-        let server = serve_graph(options, listener, &suite, &holder, "Tributary".to_owned())?;
+        let server =
+            serve_graph(options, listener, &suite, &holder, "Tributary".to_owned(), folder.as_ref())?;
         Ok(Self { folder, suite, server, others: Vec::new(), parts: Vec::new() })
     }
 
@@ -77,7 +79,14 @@ impl Running {
         let mut others = Vec::with_capacity(count);
         let of_regions = regions::NAMES.iter().zip(suites).zip(listeners.into_iter().zip(&holders));
         for ((region, suite), (listener, holder)) in of_regions {
-            let server = serve_graph(options, listener, &suite, holder, format!("Tributary in {region}"))?;
+            let server = serve_graph(
+                options,
+                listener,
+                &suite,
+                holder,
+                format!("Tributary in {region}"),
+                folder.as_ref(),
+            )?;
             others.push(Other { region, suite, server });
         }
         let Other { suite, server, .. } = others.remove(0);
@@ -117,11 +126,13 @@ fn serve_graph(
     suite: &Arc<Suite>,
     holder: &Holder,
     title: String,
+    folder: Option<&Folder>,
 ) -> anyhow::Result<Server> {
     let queries = SAMPLE_QUERIES.iter().map(|(what, query)| format!("# {what}\n{query}\n")).collect();
     let graphiql = Graphiql { title, queries };
     let cache = CacheSizes { answers: options.cache.then_some(CACHE), subgraphs: None };
-    let config = gateway::Config { graphiql: Some(graphiql), cache, ..gateway::Config::default() };
+    let usage = folder.map(deployed::usage).transpose()?;
+    let config = gateway::Config { graphiql: Some(graphiql), cache, usage, ..gateway::Config::default() };
     let gateway = Arc::new(suite.gateway(config)?);
     if options.is_cached() {
         purging::start(suite, options.purger(&gateway)?, !options.purge.is_empty())?;
