@@ -445,3 +445,28 @@ fn a_stop_is_heard_while_the_sample_shop_is_filled() {
     let answer = ask(&url, "{ sales { orders } topProducts(first: 1) { nodes: units } }");
     assert!(answer["data"]["sales"]["orders"].as_u64().unwrap() > 0, "{answer}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_asked_counts_when_a_schema_is_checked() {
+    let root = tempfile::tempdir().unwrap();
+    let mut child = tributary(root.path()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let process = Killed(child);
+    let said: Vec<String> = lines.take_while(|line| !line.contains("Ctrl-C stops")).collect();
+    let url = said.iter().find_map(|line| line.strip_prefix("The graph is at ")).unwrap();
+    let url = url.split(' ').next().unwrap();
+    let answer =
+        ask(url, "query Shelf { products(first: 1) { nodes { titles(first: 1) { nodes { title } } } } }");
+    assert!(answer["data"]["products"]["nodes"].is_array(), "{answer}");
+    assert!(stopped(process).success());
+    let schema = include_str!("../../../services/catalogue/schema.graphql");
+    let changed = root.path().join("catalogue.graphql");
+    std::fs::write(&changed, schema.replace("  titles(", "  earlierTitles(")).unwrap();
+    let checked = tributary(root.path())
+        .args(["schema", "check", &format!("catalogue={}", changed.display())])
+        .output()
+        .unwrap();
+    let said = text(&checked);
+    assert!(!checked.status.success() && said.contains("by Shelf") && !said.contains("no-usage"), "{said}");
+}
