@@ -16,6 +16,7 @@ use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::carried::Carried;
 use crate::error::{GraphQlError, PathSegment, codes};
+use crate::generations::Pinned;
 use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
 use crate::schema::Schema;
 use crate::store::{ObjectId, Store};
@@ -35,6 +36,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) variables: &'a Variables,
     pub(crate) deadline: Instant,
     pub(crate) subgraph_timeout: Duration,
+    pub(crate) generations: Mutex<Pinned<'a>>,
 }
 
 /// What the subgraphs gave.
@@ -65,8 +67,8 @@ pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Outcome {
 }
 
 /// Never held over an await: all of a request runs on one task.
-fn lock(outcome: &Mutex<Outcome>) -> MutexGuard<'_, Outcome> {
-    outcome.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(of_request: &Mutex<T>) -> MutexGuard<'_, T> {
+    of_request.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Execution<'_> {
@@ -111,6 +113,7 @@ impl Execution<'_> {
             Ok(response) => {
                 span.record("status", response.status.as_u16());
                 span.record("response.bytes", response.body.len());
+                lock(&self.generations).note(&fetch.subgraph, &response.headers);
                 answer::apply(&mut outcome, fetch, targets, &response, self.schema);
             }
             Err(error) => {
@@ -177,11 +180,13 @@ impl Execution<'_> {
     async fn send(&self, fetch: &Fetch, body: Bytes) -> Result<SubgraphResponse, TransportError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let patience = left.min(self.subgraph_timeout);
+        let mut headers = self.headers.clone();
+        lock(&self.generations).ask(&fetch.subgraph, &mut headers);
         let request = SubgraphRequest {
             subgraph: fetch.subgraph.clone(),
             url: (self.address)(&fetch.subgraph),
             body,
-            headers: self.headers.clone(),
+            headers,
             timeout: patience,
             is_mutation: fetch.is_mutation,
         };

@@ -1,6 +1,6 @@
 //! The gateway: a supergraph, a transport, and the way of a request through them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::engine::{Engine, Known, Prepared};
 use crate::error::{GraphQlError, codes};
 use crate::execute::{Execution, Outcome, execute};
 use crate::explain::explain;
+use crate::generations::Standing;
 use crate::introspection::Introspection;
 use crate::observe::{self, CacheState, Measured, Names};
 use crate::operation::{Conditions, OperationKind};
@@ -56,6 +57,7 @@ struct Shared {
     engine: ArcSwap<Engine>,
     transport: Arc<dyn Transport>,
     in_flight: InFlight,
+    generations: Standing,
     auth: Option<Authenticator>,
     answers: Option<Arc<TaggedCache<Answer>>>,
     subgraphs: Option<Arc<TaggedCache<SubgraphResponse>>>,
@@ -119,6 +121,7 @@ impl Gateway {
             engine: ArcSwap::from_pointee(engine),
             transport,
             in_flight: InFlight::default(),
+            generations: Standing::default(),
             auth: config.auth.clone().map(Authenticator::new),
             answers: config.cache.answers.map(|bytes| Arc::new(TaggedCache::new(bytes))),
             subgraphs,
@@ -477,6 +480,7 @@ impl Shared {
             variables,
             deadline: *deadline,
             subgraph_timeout: self.config.subgraph_timeout,
+            generations: Mutex::new(self.generations.pinned()),
         };
         let Outcome { store, root, errors: failures, cache, carried } =
             execute(&execution, &prepared.plan).await;

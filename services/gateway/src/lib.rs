@@ -17,6 +17,7 @@ mod alias;
 pub mod auth;
 mod cost;
 mod execute;
+mod generations;
 mod introspection;
 mod json;
 mod limits;

@@ -324,6 +324,28 @@ async fn tokens_go_out_with_what_was_written_and_come_back_with_what_is_asked() 
 }
 
 #[tokio::test]
+async fn an_operation_asks_for_the_generations_that_the_last_one_was_told_of() {
+    let subgraph =
+        Subgraph::new(&[("x-generations", "offers=offers-1"), ("x-generations-next", "offers=offers-2")]);
+    let gateway = subgraph.gateway(Config::default());
+    let asked = || subgraph.headers.lock().unwrap().get("x-generations").cloned();
+    // A client can't choose.
+    let chosen = [("x-generations", "offers=secret")];
+    let answer = send(
+        &gateway,
+        Method::POST,
+        "",
+        &[chosen[0], ("content-type", "application/json")],
+        &json!({ "query": "{ price }" }),
+    )
+    .await;
+    assert_eq!(asked(), None);
+    assert_eq!(header(&answer, "x-generations"), "", "it is between the gateway and its subgraphs");
+    let _ = post(&gateway, &[], json!({ "query": "{ price }" })).await;
+    assert_eq!(asked().unwrap(), "offers=offers-2");
+}
+
+#[tokio::test]
 async fn answers_are_compressed_for_who_takes_it() {
     let subgraph = Subgraph::new(&[PUBLIC]);
     let long = json!({ "data": { "title": "tea ".repeat(1_000) } });

@@ -9,7 +9,9 @@ use ::http::{Method, Request, Response, StatusCode};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Data, ObjectType, Schema, SubscriptionType};
 use bytes::Bytes;
-use freshness::{CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, Token};
+use freshness::{
+    CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, GENERATIONS, GENERATIONS_NEXT, Generations, Token,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use telemetry::TraceParent;
@@ -108,12 +110,14 @@ where
     let context = RequestContext::of(request.headers());
     let span = tracing::error_span!("graphql", correlation_id = context.correlation_id);
     let correlation_id = context.correlation_id.clone();
-    let (token, patience) = match &options.consistency {
-        None => Default::default(),
-        Some(consistency) => (token(request.headers(), consistency), consistency.patience),
-    };
+    let generations = request.headers().get_all(GENERATIONS).iter().filter_map(|it| it.to_str().ok());
+    let mut brought = read::Brought { generations: Generations::of(generations), ..Default::default() };
+    if let Some(consistency) = &options.consistency {
+        brought.token = token(request.headers(), consistency);
+        brought.patience = consistency.patience;
+    }
     let answered = async {
-        let (answer, seen) = read::scoped(token, patience, run(schema, &request, context, options)).await;
+        let (answer, seen) = read::scoped(brought, run(schema, &request, context, options)).await;
         let mut response = answer.unwrap_or_else(|refusal| refusal.answer(&request));
         describe(&mut response, &seen);
         response
@@ -140,6 +144,8 @@ fn describe(response: &mut Response<Bytes>, seen: &read::Seen) {
         }
     };
     insert(CACHE_TAG, seen.tags.header());
+    insert(GENERATIONS, seen.generations.header());
+    insert(GENERATIONS_NEXT, seen.next.header());
     let behind: Vec<&str> = seen.behind.iter().map(String::as_str).collect();
     insert(CONSISTENCY_BEHIND, (!behind.is_empty()).then(|| behind.join(",")));
 }

@@ -193,6 +193,18 @@ impl Alias for Read {
         })
     }
 
+    fn is_kept<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        Box::pin(async move {
+            let alias = self.aliases.get(self.projection).await;
+            let alias = alias
+                .map_err(|error| ReadError::Alias { alias: self.name.clone(), source: Box::new(error) })?;
+            let read = alias.iter().flat_map(|alias| [Some(alias.active), alias.previous]).flatten();
+            let mut tables =
+                read.map(|it| format!("{}{}", self.prefix, it.name(self.micrograph, self.projection)));
+            Ok(tables.any(|kept| kept == table))
+        })
+    }
+
     fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>> {
         Box::pin(async move {
             let known = self.known();

@@ -1,7 +1,7 @@
 //! What belongs to one request: one table behind each alias, the tags of what was read, and a token to wait for.
 
 use super::ReadError;
-use freshness::{Tag, Tags, Token, Write};
+use freshness::{Generations, Tag, Tags, Token, Write};
 use futures::future::BoxFuture;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -22,6 +22,13 @@ pub trait Alias: fmt::Debug + Send + Sync {
     /// The table that is read now.
     fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>>;
 
+    /// Whether a table that is not the one that is read now is kept up, so that a request that belongs to an operation
+    /// that began with it may read it still.
+    fn is_kept<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+        let _ = table;
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// Whether what is read from `table` shows all of these writes that it ever will.
     ///
     /// An alias that can't tell shows whatever there is.
@@ -31,11 +38,21 @@ pub trait Alias: fmt::Debug + Send + Sync {
     }
 }
 
+/// What a request brings.
+#[derive(Clone, Debug, Default)]
+pub struct Brought {
+    /// What it wants to see.
+    pub token: Token,
+    /// For how long it may be waited until that is there.
+    pub patience: Duration,
+    /// The tables that others of its operation were read from.
+    pub generations: Generations,
+}
+
 /// What a request brought, and what was learnt while it ran.
 #[derive(Debug)]
 struct Scope {
-    token: Token,
-    patience: Duration,
+    brought: Brought,
     /// When the patience with this request ends: set by the first projection that has to be waited for.
     until: OnceCell<Instant>,
     pins: Mutex<HashMap<String, Arc<str>>>,
@@ -50,6 +67,10 @@ pub struct Seen {
     pub tags: Tags,
     /// The projections that had not reached its token when the patience ended.
     pub behind: BTreeSet<String>,
+    /// The tables that it was read from.
+    pub generations: Generations,
+    /// The tables that stand behind those aliases now, where they are others.
+    pub next: Generations,
 }
 
 tokio::task_local! {
@@ -59,10 +80,9 @@ tokio::task_local! {
 /// Runs a request: what it reads by one alias is read from one table, whatever becomes of the alias meanwhile, and,
 /// where the request brings a token, once the projection has reached it, or once the patience with the whole request
 /// is at its end.
-pub async fn scoped<F: Future>(token: Token, patience: Duration, request: F) -> (F::Output, Seen) {
+pub async fn scoped<F: Future>(brought: Brought, request: F) -> (F::Output, Seen) {
     let scope = Arc::new(Scope {
-        token,
-        patience,
+        brought,
         until: OnceCell::new(),
         pins: Mutex::default(),
         waits: Mutex::default(),
@@ -89,11 +109,17 @@ pub(crate) async fn resolve(alias: &dyn Alias) -> Result<Arc<str>, ReadError> {
     let table = if let Some(table) = known {
         table
     } else {
-        let table = alias.table().await?;
+        let (table, next) = scope.choose(alias).await?;
         // Of several resolvers that asked at once, the first one's answer counts for all.
-        Arc::clone(lock(&scope.pins).entry(alias.name().to_owned()).or_insert(table))
+        let table = Arc::clone(lock(&scope.pins).entry(alias.name().to_owned()).or_insert(table));
+        let mut seen = lock(&scope.seen);
+        seen.generations.insert(alias.name(), &table);
+        if next != table {
+            seen.next.insert(alias.name(), &next);
+        }
+        table
     };
-    if !scope.token.is_empty() {
+    if !scope.brought.token.is_empty() {
         // Each projection is waited for once, by all that read it.
         let wait = Arc::clone(lock(&scope.waits).entry(alias.name().to_owned()).or_default());
         wait.get_or_init(|| scope.wait(alias, &table)).await;
@@ -102,10 +128,19 @@ pub(crate) async fn resolve(alias: &dyn Alias) -> Result<Arc<str>, ReadError> {
 }
 
 impl Scope {
+    /// The table that is read for this request, and the one that is read now.
+    async fn choose(&self, alias: &dyn Alias) -> Result<(Arc<str>, Arc<str>), ReadError> {
+        let now = alias.table().await?;
+        match self.brought.generations.get(alias.name()) {
+            Some(wanted) if *wanted != *now && alias.is_kept(wanted).await? => Ok((wanted.into(), now)),
+            _ => Ok((Arc::clone(&now), now)),
+        }
+    }
+
     async fn wait(&self, alias: &dyn Alias, table: &str) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match alias.reached(table, self.token.writes()).await {
+            match alias.reached(table, self.brought.token.writes()).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
@@ -114,7 +149,7 @@ impl Scope {
                     break;
                 }
             }
-            let until = *self.until.get_or_init(|| async { Instant::now() + self.patience }).await;
+            let until = *self.until.get_or_init(|| async { Instant::now() + self.brought.patience }).await;
             if Instant::now() >= until {
                 break;
             }
@@ -164,8 +199,44 @@ mod tests {
             let (first, second) = futures::join!(resolve(&alias), resolve(&alias));
             assert_eq!(first.unwrap(), second.unwrap());
         };
-        let ((), seen) = scoped(token, Duration::from_millis(100), all).await;
+        let patience = Duration::from_millis(100);
+        let ((), seen) = scoped(Brought { token, patience, ..Brought::default() }, all).await;
         (begun.elapsed(), alias.asked.into_inner(), seen)
+    }
+
+    /// What is seen of one table and no more.
+    fn one() -> Seen {
+        Seen { generations: Generations::of(["slow=slow-1"]), ..Seen::default() }
+    }
+
+    /// An alias that was swapped from `shop-1` to `shop-2`; `shop-0` is gone.
+    #[derive(Debug)]
+    struct Swapped;
+
+    impl Alias for Swapped {
+        fn name(&self) -> &'static str {
+            "shop"
+        }
+
+        fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>> {
+            Box::pin(async { Ok(Arc::from("shop-2")) })
+        }
+
+        fn is_kept<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<bool, ReadError>> {
+            Box::pin(async move { Ok(table == "shop-1") })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_reads_what_it_began_with_for_as_long_as_that_is_kept() {
+        let cases = [(None, "shop-2"), (Some("shop=shop-1"), "shop-1"), (Some("shop=shop-0"), "shop-2")];
+        for (brought, read) in cases {
+            let brought = Brought { generations: Generations::of(brought), ..Brought::default() };
+            let (table, seen) = scoped(brought, resolve(&Swapped)).await;
+            assert_eq!(&*table.unwrap(), read);
+            assert_eq!(seen.generations.get("shop"), Some(read));
+            assert_eq!(seen.next.get("shop"), (read != "shop-2").then_some("shop-2"));
+        }
     }
 
     fn token() -> Token {
@@ -174,8 +245,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_projection_is_waited_for_once_and_not_for_longer_than_the_patience() {
-        assert_eq!(read(0, token()).await, (Duration::ZERO, 1, Seen::default()));
-        assert_eq!(read(2, token()).await, (Duration::from_millis(15), 3, Seen::default()));
+        assert_eq!(read(0, token()).await, (Duration::ZERO, 1, one()));
+        assert_eq!(read(2, token()).await, (Duration::from_millis(15), 3, one()));
         let (took, _, seen) = read(usize::MAX, token()).await;
         assert_eq!(took, Duration::from_millis(100));
         assert_eq!(seen.behind, BTreeSet::from(["slow".to_owned()]));
@@ -183,6 +254,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_token_nothing_is_asked() {
-        assert_eq!(read(usize::MAX, Token::default()).await, (Duration::ZERO, 0, Seen::default()));
+        assert_eq!(read(usize::MAX, Token::default()).await, (Duration::ZERO, 0, one()));
     }
 }
