@@ -4,6 +4,8 @@ mod caching;
 mod http_client;
 mod in_flight;
 mod in_process;
+#[cfg(feature = "sigv4")]
+mod invoke;
 mod resilient;
 #[cfg(feature = "sigv4")]
 mod sigv4;
@@ -18,6 +20,8 @@ pub(crate) use caching::CachingTransport;
 pub use http_client::{FORWARDED_AUTHORIZATION, HttpTransport, Signer};
 pub(crate) use in_flight::InFlight;
 pub use in_process::{Handler, InProcess};
+#[cfg(feature = "sigv4")]
+pub use invoke::{InvokeTransport, MAX_PAYLOAD};
 pub(crate) use resilient::ResilientTransport;
 pub use resilient::{Breaker, DEADLINE, Resilience};
 #[cfg(feature = "sigv4")]

@@ -11,6 +11,8 @@ use clap::builder::NonEmptyStringValueParser;
 use gateway::auth::{Auth, FromUrl};
 use gateway::source::{FromRegistry, FromSubgraphs, Keeper, LastGood, Source};
 use gateway::transport::{HttpTransport, Transport};
+#[cfg(feature = "sigv4")]
+use gateway::transport::{InvokeTransport, SigV4};
 use gateway::{
     CacheSizes, Config, Explain, Gateway, Graphiql, PersistedQueries, Subgraph, Supergraph, TrustedDocuments,
     Usage, UsageInStore, compose,
@@ -139,7 +141,8 @@ struct Arguments {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 2_000, env = "GATEWAY_SLOW_AFTER")]
     slow_after: u64,
 
-    /// Sign requests to subgraphs behind function URLs and API Gateways, for IAM, where that was built in.
+    /// Sign requests to subgraphs behind function URLs and API Gateways, for IAM, and invoke those whose address is a
+    /// Lambda function's ARN, where that was built in.
     #[arg(long, env = "GATEWAY_SIGV4")]
     sigv4: bool,
 
@@ -170,7 +173,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let telemetry = telemetry::init(telemetry::Config::from_env());
-    let transport: Arc<dyn Transport> = Arc::new(transport(&arguments).await?);
+    let transport = transport(&arguments).await?;
     let schemas = arguments.registry.as_deref().map(store).transpose()?;
     let config = config(&arguments, schemas.as_ref()).await?;
     let serve = |supergraph| Gateway::new(supergraph, Arc::clone(&transport), config.clone());
@@ -243,25 +246,35 @@ async fn on_lambda(_: Gateway, _: Option<Arc<Keeper>>, _: telemetry::Guard, _: b
     bail!("this build does not run on Lambda: build it with --features lambda")
 }
 
-async fn transport(arguments: &Arguments) -> anyhow::Result<HttpTransport> {
+async fn transport(arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> {
     let mut transport = HttpTransport::new()?;
     for (name, url) in &arguments.subgraph {
         transport = transport.with_address(name, url);
     }
-    if arguments.sigv4 { signed(transport).await } else { Ok(transport) }
+    if arguments.sigv4 { signed(transport, arguments).await } else { Ok(Arc::new(transport)) }
 }
 
 #[cfg(feature = "sigv4")]
-async fn signed(transport: HttpTransport) -> anyhow::Result<HttpTransport> {
+async fn signed(transport: HttpTransport, arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let credentials = config.credentials_provider().context("there are no AWS credentials to sign with")?;
-    let signer = gateway::transport::SigV4::new(credentials, || now().into());
-    Ok(transport.signed(Arc::new(signer)))
+    let signer = SigV4::new(credentials, || now().into());
+    let transport = Arc::new(transport.signed(Arc::new(signer.clone())));
+    let mut transport = InvokeTransport::new(signer, transport)?;
+    for (name, address) in &arguments.subgraph {
+        transport = transport.with_address(name, address);
+    }
+    if let Ok(endpoint) =
+        std::env::var("AWS_ENDPOINT_URL_LAMBDA").or_else(|_| std::env::var("AWS_ENDPOINT_URL"))
+    {
+        transport = transport.with_endpoint(endpoint);
+    }
+    Ok(Arc::new(transport))
 }
 
 #[cfg(not(feature = "sigv4"))]
 #[expect(clippy::unused_async, reason = "the other one asks for credentials")]
-async fn signed(_: HttpTransport) -> anyhow::Result<HttpTransport> {
+async fn signed(_: HttpTransport, _: &Arguments) -> anyhow::Result<Arc<dyn Transport>> {
     bail!("--sigv4: this build can't sign requests; build it with --features sigv4")
 }
 

@@ -26,7 +26,23 @@ impl SigV4 {
 #[async_trait]
 impl Signer for SigV4 {
     async fn sign(&self, url: &str, content_type: &str, body: &[u8]) -> Result<HeaderMap, String> {
-        let Some((service, region)) = guarded(url) else { return Ok(HeaderMap::new()) };
+        match guarded(url) {
+            Some((service, region)) => self.sign_for(service, &region, url, content_type, body).await,
+            None => Ok(HeaderMap::new()),
+        }
+    }
+}
+
+impl SigV4 {
+    /// The headers that a signed POST to a service has besides its own.
+    pub(super) async fn sign_for(
+        &self,
+        service: &str,
+        region: &str,
+        url: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<HeaderMap, String> {
         let failed = |error: &dyn std::error::Error| telemetry::error_chain(error);
         let credentials = self.credentials.provide_credentials().await.map_err(|error| failed(&error))?;
         let identity = credentials.into();
@@ -34,7 +50,7 @@ impl Signer for SigV4 {
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
-            .region(&region)
+            .region(region)
             .name(service)
             .time((self.clock)())
             .settings(settings)
