@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p gateway --bench gateway [-- plan|execute|http]`. Times depend on the machine. What does not, or less, are
 //! ratios: an execution is told in multiples of what parsing the subgraphs' answers into `serde_json::Value` takes, and its
-//! memory in multiples of their bytes.
+//! memory, beyond what the process holds already, in multiples of their bytes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -146,8 +146,8 @@ async fn execute(subgraphs: usize, entities: usize) -> anyhow::Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
     let memory = grown as f64 / received as f64;
     println!(
-        "execute  {subgraphs:>4} subgraphs, {entities:>6} entities: {time:.2?} ({:.1} x parsing), {memory:.1} x the bytes \
-         received in memory, an answer of {bytes} bytes",
+        "execute  {subgraphs:>4} subgraphs, {entities:>6} entities: {time:.2?} ({:.1} x parsing), further memory of \
+         {memory:.1} x the bytes received, an answer of {bytes} bytes",
         time.as_secs_f64() / parsing.as_secs_f64(),
     );
     Ok(())

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,6 +230,7 @@ mod tests {
     use axum::Router;
     use axum::extract::{Request, State};
     use axum::response::{IntoResponse, Response};
+    use serde_json::Value;
     use std::sync::Mutex;
     use std::time::SystemTime;
     use tokio::net::TcpListener;
