@@ -219,7 +219,8 @@ pub(super) fn composed(
                 );
                 continue;
             }
-            if linked.version > newest.version {
+            // Of the definitions of one version it is the last subgraph's, as elsewhere.
+            if linked.version >= newest.version {
                 *newest = linked;
                 definitions.insert(name.to_owned(), (schema, definition.clone()));
             }

@@ -73,6 +73,17 @@ impl Overrides {
             return;
         };
         let there = location(&from.name, old.name.pos);
+        if old.is_external() && overriding.label.is_none() {
+            findings.hint(
+                HintCode::OverrideDirectiveCanBeRemoved,
+                vec![at, there],
+                format!(
+                    "{place} is @external in {0}, which does not resolve it anyway: the @override in {1} can go",
+                    from.name, schema.name
+                ),
+            );
+            return;
+        }
         // Whatever is wrong with it, the field is not meant to be shared.
         let key = (index, ty.to_owned(), field.name.text.clone());
         self.overridden.insert(key, Overridden { label: overriding.label.clone() });

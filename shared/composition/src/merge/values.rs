@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::{Merger, Source, joined, plain};
 use crate::error::{Code, HintCode, Location};
 use crate::report::{listed, location};
-use crate::subgraph::Schema;
+use crate::subgraph::{Schema, applied};
 use crate::syntax::{Directive, EnumValue, TypeDefinition, Value};
 
 impl<'a> Merger<'a> {
@@ -41,7 +41,7 @@ impl<'a> Merger<'a> {
     }
 
     /// The values of an enum: of one that is only returned all, of one that is only sent those in common; one that is
-    /// both has the same everywhere.
+    /// both has the same everywhere. What is `@inaccessible` no client sends nor sees: it may be where it likes.
     pub(super) fn enum_values(&mut self, name: &str, types: &[Source<'a>]) -> Vec<EnumValue> {
         let mut by_name: IndexMap<&str, Vec<(&'a Schema, &'a EnumValue)>> = IndexMap::new();
         for source in types {
@@ -57,7 +57,9 @@ impl<'a> Merger<'a> {
                 .iter()
                 .filter(|source| !sources.iter().any(|(schema, _)| schema.name == source.schema.name))
                 .collect();
-            if !lacking.is_empty() {
+            let is_hidden =
+                sources.iter().any(|(_, value)| applied(&value.directives, "inaccessible").is_some());
+            if !lacking.is_empty() && !is_hidden {
                 let names =
                     listed(&lacking.iter().map(|source| source.schema.name.as_str()).collect::<Vec<_>>());
                 let mut locations: Vec<Location> =

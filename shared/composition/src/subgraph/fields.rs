@@ -212,9 +212,10 @@ fn check_key(
         } else if target.directives > 0 {
             let message = format!("{what} has a directive on {field}");
             report.error(Code::KeyHasDirectiveInFieldsArg, key.pos, message, "take the directive out");
-        } else if target.field.ty.is_list() || matches!(of, Some(Kind::Interface | Kind::Union)) {
+        } else if matches!(of, Some(Kind::Interface | Kind::Union)) {
             let message = format!("{what} selects {field} of type {}", target.field.ty);
-            let help = "a key is made of scalars, enums and objects: no lists, interfaces or unions";
+            let help =
+                "a key is made of scalars, enums and objects, or lists of them: no interfaces or unions";
             report.error(Code::KeyFieldsSelectInvalidType, key.pos, message, help);
         }
     }
