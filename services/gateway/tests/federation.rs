@@ -132,6 +132,7 @@ cases! {
     intersections
     key
     key_nested
+    key_of_a_list
     mutations
     narrowed
     nested
