@@ -115,23 +115,14 @@ impl Overrides {
             );
             return;
         }
-        for (name, is_there) in [
-            ("external", old.is_external()),
-            ("requires", old.requires.is_some()),
-            ("provides", old.provides.is_some()),
-        ] {
-            if is_there {
-                findings.error(
-                    Code::OverrideCollisionWithAnotherDirective,
-                    vec![at.clone(), there.clone()],
-                    format!(
-                        "{place} of {} overrides the field in {}, which has @{name}",
-                        schema.name, from.name
-                    ),
-                    format!("take @{name} out in {}", from.name),
-                );
-                return;
-            }
+        if let Some(name) = colliding(old) {
+            findings.error(
+                Code::OverrideCollisionWithAnotherDirective,
+                vec![at, there],
+                format!("{place} of {} overrides the field in {}, which has @{name}", schema.name, from.name),
+                format!("take @{name} out in {}", from.name),
+            );
+            return;
         }
         match &overriding.label {
             Some(label) => findings.hint(
@@ -156,6 +147,16 @@ impl Overrides {
             ),
         }
     }
+}
+
+/// What a field has that can't be taken over with it.
+fn colliding(field: &Field) -> Option<&'static str> {
+    let directives = [
+        ("external", field.is_external()),
+        ("requires", field.requires.is_some()),
+        ("provides", field.provides.is_some()),
+    ];
+    directives.into_iter().find(|(_, is_there)| *is_there).map(|(name, _)| name)
 }
 
 fn own_index(schemas: &[Schema], schema: &Schema) -> usize {
