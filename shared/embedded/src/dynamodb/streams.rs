@@ -120,9 +120,14 @@ struct Stream {
     view: String,
 }
 
+struct Inner {
+    connection: Connection,
+    by_table: HashMap<String, Stream>,
+}
+
 pub(super) struct Streams {
-    connection: Mutex<Connection>,
-    by_table: RwLock<HashMap<String, Stream>>,
+    /// One lock for both: what takes the one while it holds the other would sooner or later wait for itself.
+    inner: Mutex<Inner>,
     changes: RwLock<HashMap<String, watch::Sender<u64>>>,
     acknowledgements: watch::Sender<u64>,
     activity: AtomicU64,
@@ -140,8 +145,7 @@ impl Streams {
         connection.pragma_update(None, "synchronous", synchronous).map_err(failed("open"))?;
         connection.execute_batch(PREPARE).map_err(failed("prepare"))?;
         let streams = Self {
-            connection: Mutex::new(connection),
-            by_table: RwLock::default(),
+            inner: Mutex::new(Inner { connection, by_table: HashMap::new() }),
             changes: RwLock::default(),
             acknowledgements: watch::channel(0).0,
             activity: AtomicU64::new(0),
@@ -150,13 +154,12 @@ impl Streams {
         Ok(streams)
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tables(&self) -> Vec<String> {
-        let streams = self.by_table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut tables: Vec<String> = streams.keys().cloned().collect();
+        let mut tables: Vec<String> = self.inner().by_table.keys().cloned().collect();
         tables.sort_unstable();
         tables
     }
@@ -164,10 +167,10 @@ impl Streams {
     /// Learns which tables have streams, and forgets the records of those that no longer do: a table of the same name
     /// made later starts an empty stream.
     pub(super) fn follow_schema(&self) -> Result<(), StreamError> {
-        let mut connection = self.connection();
+        let mut inner = self.inner();
         let mut found = HashMap::new();
         let mut orphans = Vec::new();
-        let transaction = connection.transaction().map_err(failed("list its tables"))?;
+        let transaction = inner.connection.transaction().map_err(failed("list its tables"))?;
         {
             let mut tables = transaction
                 .prepare_cached(
@@ -210,17 +213,17 @@ impl Streams {
             }
         }
         transaction.commit().map_err(failed("trim"))?;
-        *self.by_table.write().unwrap_or_else(PoisonError::into_inner) = found;
+        inner.by_table = found;
         Ok(())
     }
 
     pub(super) fn batch(&self, table: &str, limit: usize) -> Result<Option<StreamBatch>, StreamError> {
-        let streams = self.by_table.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(stream) = streams.get(table) else { return Ok(None) };
+        let inner = self.inner();
+        let Inner { connection, by_table } = &*inner;
+        let Some(stream) = by_table.get(table) else { return Ok(None) };
         let arn =
             format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}/stream/{label}", label = stream.label);
-        let connection = self.connection();
-        let after = acknowledged(&connection, table)?;
+        let after = acknowledged(connection, table)?;
         let mut records = connection.prepare_cached(AFTER).map_err(failed("read"))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = records.query(params![table, after, limit]).map_err(failed("read"))?;
@@ -242,8 +245,8 @@ impl Streams {
     }
 
     pub(super) fn ack(&self, table: &str, last: i64) -> Result<(), StreamError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction().map_err(failed("acknowledge"))?;
+        let mut inner = self.inner();
+        let transaction = inner.connection.transaction().map_err(failed("acknowledge"))?;
         transaction
             .prepare_cached(ADVANCE)
             .and_then(|mut advance| advance.execute(params![table, last]))
@@ -259,12 +262,13 @@ impl Streams {
     }
 
     pub(super) fn pending(&self, table: &str) -> Result<bool, StreamError> {
-        let connection = self.connection();
+        let inner = self.inner();
+        let connection = &inner.connection;
         let newest: Option<i64> = connection
             .prepare_cached(NEWEST)
             .and_then(|mut newest| newest.query_row([table], |row| row.get(0)))
             .map_err(failed("measure"))?;
-        Ok(newest.is_some_and(|newest| newest > 0) && newest > Some(acknowledged(&connection, table)?))
+        Ok(newest.is_some_and(|newest| newest > 0) && newest > Some(acknowledged(connection, table)?))
     }
 
     pub(super) fn acknowledgements(&self) -> watch::Receiver<u64> {

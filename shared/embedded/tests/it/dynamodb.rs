@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::types::{
 };
 use embedded::dynamodb::{Durability, DynamoDb};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::table::{create, number, put, text};
 
@@ -267,4 +269,28 @@ async fn what_was_written_and_acknowledged_is_there_after_opening_again() {
         .map(|r| &r["dynamodb"]["Keys"]["pk"]["S"])
         .collect();
     assert_eq!(keys, ["3", "4"]);
+}
+
+/// Tables come while streams are read, as in a rebuild under traffic: neither waits for the other for ever.
+#[tokio::test]
+async fn streams_are_read_while_tables_come_and_go() {
+    let db = DynamoDb::in_memory().expect("open");
+    create(&db, "things", Some(StreamViewType::NewImage)).await;
+    put(&db, "things", "one", 1).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (db, over) = (db.clone(), Arc::clone(&over));
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(db.stream_batch("things", 10).expect("read").expect("records").len(), 1);
+                assert!(db.stream_pending("things").expect("read") && !db.streams_are_idle().expect("read"));
+            }
+        })
+    };
+    for n in 0..20 {
+        create(&db, &format!("more-{n}"), Some(StreamViewType::NewImage)).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    reader.join().expect("read to the end");
+    assert_eq!(db.streams().len(), 21);
 }
