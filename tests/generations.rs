@@ -12,13 +12,23 @@ use projection::generation::Alias;
 use shop::{EVERYTHING, Shop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
 
 async fn ask(suite: &Arc<Suite>, ask: Ask) -> anyhow::Result<Answer> {
     generations::answer(suite, ask, &|_| {}).await
 }
 
 async fn rebuild(suite: &Arc<Suite>, of: &Named, swap: bool) -> anyhow::Result<Rebuilt> {
-    match ask(suite, Ask::Rebuild { of: of.clone(), swap }).await? {
+    rebuild_telling(suite, of, swap, &|_| {}).await
+}
+
+async fn rebuild_telling(
+    suite: &Arc<Suite>,
+    of: &Named,
+    swap: bool,
+    tell: &(dyn Fn(String) + Send + Sync),
+) -> anyhow::Result<Rebuilt> {
+    match generations::answer(suite, Ask::Rebuild { of: of.clone(), swap }, tell).await? {
         Answer::Rebuilt(rebuilt) => Ok(*rebuilt),
         other => panic!("{other:?}"),
     }
@@ -60,6 +70,8 @@ async fn delete(app: &App, table: &str, key: [&str; 2]) {
 async fn every_projection_is_rebuilt_under_traffic_and_no_read_fails() -> anyhow::Result<()> {
     let shop = Shop::with_sample(Chaos { duplicate: true, reorder: true, seed: 11 }).await?;
     let over = Arc::new(AtomicBool::new(false));
+    // A round of writes for each step of a rebuild: what a rebuild reads doesn't grow with how long it takes.
+    let rounds = Arc::new(Semaphore::new(0));
     let reader = {
         let (shop, over) = (shop.clone(), Arc::clone(&over));
         tokio::spawn(async move {
@@ -75,10 +87,11 @@ async fn every_projection_is_rebuilt_under_traffic_and_no_read_fails() -> anyhow
         })
     };
     let writer = {
-        let (shop, over) = (shop.clone(), Arc::clone(&over));
+        let (shop, rounds) = (shop.clone(), Arc::clone(&rounds));
         tokio::spawn(async move {
             let mut writes = 0;
-            while !over.load(Ordering::Relaxed) {
+            while let Ok(round) = rounds.acquire().await {
+                round.forget();
                 let product = writes % 5;
                 let steps = [
                     format!(
@@ -104,10 +117,12 @@ async fn every_projection_is_rebuilt_under_traffic_and_no_read_fails() -> anyhow
         })
     };
     for of in all(&shop.suite) {
-        let rebuilt = rebuild(&shop.suite, &of, true).await?;
+        let step = |_| rounds.add_permits(1);
+        let rebuilt = rebuild_telling(&shop.suite, &of, true, &step).await?;
         assert!(rebuilt.audit.is_clean(), "{of:?}: {:#?}", rebuilt.audit);
         assert_eq!(rebuilt.alias.active, rebuilt.generation, "{of:?}");
     }
+    rounds.close();
     over.store(true, Ordering::Relaxed);
     let (read, written) = (reader.await?, writer.await?);
     assert!(read > 0 && written > 0, "{read} reads, {written} writes");
