@@ -1,11 +1,15 @@
 //! What the functions take: from the start of a process to its first answer, warm, at most, and in bytes, each role
 //! beside a function that does nothing, measured in the same run: how many times as much is said in brackets, and holds on
-//! other machines too.
+//! other machines too. The gateway has a graph of 26 subgraphs, which answer over HTTP from memory.
 //!
 //! `cargo run -p suite-tests --example functions -- FOLDER [SERVICE …]`, where `FOLDER` has the services' binaries and
-//! `empty` (`cargo build --profile lambda -p empty -p pricing …` puts them into `target/lambda`).
+//! `empty` (`cargo build --profile lambda -p empty -p gateway -p pricing …` puts them into `target/lambda`).
 
 use anyhow::{Context as _, ensure};
+use axum::Router;
+use axum::extract::Path as Number;
+use axum::routing::post;
+use gateway::{Subgraph, compose};
 use micrograph::Micrograph;
 use micrograph::manifest::{Function as Declared, Manifest};
 use serde_json::{Value, json};
@@ -13,8 +17,13 @@ use std::path::{Path, PathBuf};
 use testkit::lambda::Function;
 use testkit::lambda::request::{Door, Request, answered};
 use testkit::roles::Account;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+/// Subgraphs of the gateway.
+const SUBGRAPHS: usize = 26;
+/// Entities that each of them answers with.
+const ENTITIES: usize = 20;
 /// Processes that are started for each role.
 const STARTS: usize = 15;
 /// Invocations of one warm process.
@@ -30,8 +39,17 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let nothing = Account::of(local::shop::micrographs().into_iter().next().context("a service")?).await?;
-    let nothing = measure(&nothing, &folder.join("empty"), "empty", "{}", |_| Ok(())).await?;
+    let empty = folder.join("empty");
+    let nothing =
+        measure(async || nothing.start(name(&empty)?, "empty").await, &empty, "{}", |_| Ok(())).await?;
     println!("{}", nothing.row("nothing", &nothing));
+    let binary = folder.join("gateway");
+    if wanted.iter().any(|it| it == "gateway") || wanted.is_empty() && binary.exists() {
+        for asked in [3, SUBGRAPHS] {
+            let row = format!("gateway of {SUBGRAPHS} subgraphs, {asked} of them asked");
+            println!("{}", gateway_of_many(&binary, asked).await?.row(&row, &nothing));
+        }
+    }
     for micrograph in local::shop::micrographs() {
         let binary = folder.join(micrograph.name());
         let named = wanted.iter().any(|it| it == micrograph.name());
@@ -77,15 +95,62 @@ async fn role(micrograph: &Micrograph, binary: &Path, function: &Declared) -> an
     if handler == "subgraph" {
         let query = json!({ "query": entities(micrograph.name()) }).to_string();
         let payload = Request::graphql(&query).payload(Door::HttpApi);
-        return measure(&account, binary, handler, &payload, |answer| {
-            let (status, body) = answered(answer).context("an answer to HTTP")?;
-            ensure!(status == 200 && !body.contains("\"errors\""), "{status} {body}");
-            Ok(())
-        })
+        return measure(
+            async || account.start(name(binary)?, handler).await,
+            binary,
+            &payload,
+            without_errors,
+        )
         .await;
     }
     let payload = account.payload(function)?;
-    measure(&account, binary, handler, &payload, |_| Ok(())).await
+    measure(async || account.start(name(binary)?, handler).await, binary, &payload, |_| Ok(())).await
+}
+
+fn name(binary: &Path) -> anyhow::Result<&str> {
+    binary.to_str().context("a path in UTF-8")
+}
+
+fn without_errors(answer: &Value) -> anyhow::Result<()> {
+    let (status, body) = answered(answer).context("an answer to HTTP")?;
+    ensure!(status == 200 && !body.contains("\"errors\""), "{status} {body}");
+    Ok(())
+}
+
+/// The gateway over many subgraphs, of which the first has the list, and each of the others a field of its items.
+async fn gateway_of_many(binary: &Path, asked: usize) -> anyhow::Result<Taken> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let subgraph = |Number(number): Number<usize>| async move { items(number).to_string() };
+    let subgraphs = Router::new().route("/{number}", post(subgraph));
+    let server = tokio::spawn(async move { axum::serve(listener, subgraphs).await });
+    let head = r#"extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key"])"#;
+    let schema = |number| Subgraph {
+        name: format!("s{number}"),
+        url: format!("http://{address}/{number}"),
+        sdl: format!(
+            r#"{head} {} type Item @key(fields: "id") {{ id: ID! f{number}: Int }}"#,
+            if number == 0 { "type Query { items: [Item!]! }" } else { "" }
+        ),
+    };
+    let folder = tempfile::tempdir()?;
+    let supergraph = folder.path().join("supergraph.graphql");
+    std::fs::write(&supergraph, compose(&(0..SUBGRAPHS).map(schema).collect::<Vec<_>>())?.sdl())?;
+    let settings = [("GATEWAY_SUPERGRAPH", name(&supergraph)?)];
+    let fields: Vec<String> = (0..asked).map(|number| format!("f{number}")).collect();
+    let query = json!({ "query": format!("{{ items {{ id {} }} }}", fields.join(" ")) }).to_string();
+    let payload = Request::graphql(&query).payload(Door::HttpApi);
+    let start = async || Function::start(binary, "gateway", Router::new(), &settings).await;
+    let taken = measure(start, binary, &payload, without_errors).await;
+    server.abort();
+    taken
+}
+
+/// What a subgraph answers.
+fn items(number: usize) -> Value {
+    let item = |id: usize| json!({ "__typename": "Item", "id": id.to_string(), format!("f{number}"): id });
+    let items: Vec<Value> = (0..ENTITIES).map(item).collect();
+    json!({ "data": { if number == 0 { "items" } else { "_entities" }: items } })
 }
 
 /// An operation that reads from DynamoDB, as a gateway sends it.
@@ -114,26 +179,24 @@ fn entities(service: &str) -> &'static str {
 
 /// Starts processes, then uses one for long.
 async fn measure(
-    account: &Account,
+    start: impl AsyncFn() -> anyhow::Result<Function>,
     binary: &Path,
-    handler: &str,
     payload: &str,
     right: impl Fn(&Value) -> anyhow::Result<()>,
 ) -> anyhow::Result<Taken> {
-    let path = binary.to_str().context("a path in UTF-8")?;
     let mut cold = Vec::new();
     let mut cpu = Vec::new();
     let mut peak = 0.0_f64;
     for _ in 0..STARTS {
         let started = Instant::now();
-        let mut function = account.start(path, handler).await?;
+        let mut function = start().await?;
         let answer = asked(&mut function, payload).await?;
         cold.push(started.elapsed().as_secs_f64() * 1e3);
         right(&answer)?;
         cpu.push(cpu_ms(&function)?);
         peak = peak.max(peak_mb(&function)?);
     }
-    let mut function = account.start(path, handler).await?;
+    let mut function = start().await?;
     asked(&mut function, payload).await?;
     let mut warm = Vec::new();
     for _ in 0..WARM {
