@@ -11,10 +11,11 @@ pub use stored::{BUCKETS, Digest, digest};
 
 use crate::fold::Projection;
 use crate::key::Key;
+use crate::reach::Reach;
 use crate::store::{Store, StoreError};
 use async_trait::async_trait;
 use contracts::Version;
-use expected::Expected;
+use expected::{Behind, Ends, Expected};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -216,7 +217,7 @@ pub struct Auditor<'a> {
     /// The time: a tombstone that is gone after its horizon isn't lost.
     pub now: Timestamp,
     /// Into how many passes the work is cut: a pass reads everything, and holds one slice in memory, about 80 bytes a
-    /// part.
+    /// part, half as much again of one that is folded in order.
     pub passes: u32,
 }
 
@@ -262,26 +263,35 @@ impl Auditor<'_> {
         if slice == 0 {
             (audit.events, audit.unfoldable) = (expected.events, expected.unfoldable);
         }
-        let Expected { mut parts, dots, .. } = expected;
-        let mut stale: HashMap<u128, u64> = HashMap::new();
-        let stored = Stored::read(self.store, self.table, &mut |name, key, part, is| {
+        let Expected { mut parts, dots, ends, .. } = expected;
+        let mut stale: HashMap<u128, Behind> = HashMap::new();
+        let stored = Stored::read(self.store, self.table, &mut |name, key, part, is, reach| {
             if !within(name) {
                 return;
             }
             audit.compared += 1;
             let stored = Version::unpacked(is.version);
-            let Some(should_be) = parts.get(&name).copied() else {
+            let Some(should_be) = parts.get_mut(&name) else {
                 found(audit, Drift::Unknown { stored }, key, part);
                 return;
             };
-            match is.version.cmp(&should_be.version) {
-                Ordering::Less => {
-                    stale.insert(name, is.version);
-                    return;
-                }
-                Ordering::Greater => audit.ahead += 1,
-                Ordering::Equal if is.holds(&should_be) => {}
-                Ordering::Equal => found(audit, Drift::Forked { version: stored }, key, part),
+            let reach = reach.unwrap_or_default();
+            let order = is.version.cmp(&should_be.version);
+            if order == Ordering::Less {
+                stale.insert(name, Behind { version: stored, reach });
+                return;
+            }
+            if let Some(lacks) = lacking(&ends, name, &reach) {
+                // The last change is there, and of an earlier epoch one isn't.
+                should_be.version = lacks.packed();
+                let version = Version { seq: reach.end(lacks.epoch), ..lacks };
+                stale.insert(name, Behind { version, reach });
+                return;
+            }
+            if order == Ordering::Greater {
+                audit.ahead += 1;
+            } else if !is.holds(should_be) {
+                found(audit, Drift::Forked { version: stored }, key, part);
             }
             parts.remove(&name);
         })
@@ -304,6 +314,12 @@ impl Auditor<'_> {
         }
         Ok(())
     }
+}
+
+/// The last change of an epoch that an item should have, and hasn't: of the first such epoch.
+fn lacking(ends: &Ends, name: u128, reach: &Reach) -> Option<Version> {
+    let ends = ends.range((name, 0)..=(name, u16::MAX));
+    ends.map(|((_, epoch), seq)| Version { epoch: *epoch, seq: *seq }).find(|end| !reach.contains(*end))
 }
 
 fn found(audit: &mut Audit, drift: Drift, key: &Key, part: Option<&str>) {

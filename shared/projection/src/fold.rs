@@ -203,8 +203,9 @@ impl Projection {
         })
     }
 
-    /// Folds changes that don't commute, in the order of their aggregate's sequence numbers: `step` makes the next view
-    /// out of the present one, none before the first change. A change that comes too early waits for those before it.
+    /// Folds changes that don't commute, in the order of their aggregate's versions: `step` makes the next view out of the
+    /// present one, none before the first change. A change that comes too early waits for those before it. Where two regions
+    /// each took themselves for the aggregate's home, what the earlier one accepted comes before what the later one did.
     ///
     /// The key follows from what never changes of the aggregate, and no other aggregate has the same. Every change that
     /// the aggregate publishes must be folded by a step of the same item.
@@ -220,6 +221,7 @@ impl Projection {
     {
         self.on_owned::<E>(JoinKind::Step, move |envelope, hash| {
             let (key, version, subject) = (key(&envelope), envelope.version, envelope.subject.clone());
+            let base = envelope.epoch_base;
             let next = move |view: Option<&Item>| {
                 let unreadable = |error: serde_dynamo::Error| {
                     let why = json::without_values(&error.to_string());
@@ -236,6 +238,7 @@ impl Projection {
                 domain: E::DOMAIN,
                 subject,
                 version,
+                base,
                 hash,
                 next: Arc::new(next),
             })])

@@ -182,8 +182,8 @@ impl Amount {
     }
 }
 
-/// A join of changes that don't commute: the change with the next sequence number of its aggregate makes the next view
-/// of an item out of the present one. A later change waits for it.
+/// A join of changes that don't commute: the next change of its aggregate makes the next view of an item out of the
+/// present one. A later change waits for it. The order is that of versions: by epoch, then by sequence number.
 ///
 /// The item belongs to one aggregate, and every change of that aggregate is a step of it: one that the projection
 /// doesn't fold would be a gap for good.
@@ -195,9 +195,11 @@ pub struct Step {
     pub domain: &'static str,
     /// The aggregate.
     pub subject: String,
-    /// Its version; the sequence number says when the step's turn is.
+    /// Its version, which says when the step's turn is.
     pub version: Version,
-    /// A digest of the event's content: the same number with another digest is a fork.
+    /// The last number before the version's epoch began.
+    pub base: u64,
+    /// A digest of the event's content: the same version with another digest is a fork.
     pub hash: String,
     pub(crate) next: Arc<Next>,
 }
@@ -206,7 +208,7 @@ pub struct Step {
 pub(crate) type Next = dyn Fn(Option<&Item>) -> Result<Item, FoldError> + Send + Sync;
 
 impl Step {
-    /// What stands between the sort key of an item and the sequence number of a change that waits for its turn.
+    /// What stands between the sort key of an item and the version of a change that is kept beside it.
     pub const GAP: &str = "#gap#";
 
     /// The next view, given the present one; none before the first change. Pure.
@@ -217,9 +219,9 @@ impl Step {
         (self.next)(view)
     }
 
-    /// The key under which the change with a sequence number waits for its turn at an item.
-    pub fn waiting(item: &Key, seq: u64) -> Key {
-        Key::new(&item.pk, format!("{}{}{seq:020}", item.sk, Self::GAP))
+    /// The key under which a change is kept beside an item; with [`Version::NONE`], the item's base.
+    pub fn beside(item: &Key, version: Version) -> Key {
+        Key::new(&item.pk, format!("{}{}{:020}", item.sk, Self::GAP, version.packed()))
     }
 }
 
@@ -233,12 +235,13 @@ impl PartialEq for Step {
 
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, domain, subject, version, hash, next: _ } = self;
+        let Self { key, domain, subject, version, base, hash, next: _ } = self;
         f.debug_struct("Step")
             .field("key", key)
             .field("domain", domain)
             .field("subject", subject)
             .field("version", version)
+            .field("base", base)
             .field("hash", hash)
             .finish_non_exhaustive()
     }

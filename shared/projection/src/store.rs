@@ -1,10 +1,14 @@
 //! The port behind which projections are stored.
 
-use crate::join::{Contribution, Dot, Put};
+use crate::join::{Contribution, Dot, Put, is_reserved};
 use crate::key::Key;
+use crate::reach::Reach;
 use async_trait::async_trait;
 use contracts::Version;
-use serde_dynamo::Item;
+use serde_dynamo::{AttributeValue, Item};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// What came of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,19 +65,32 @@ pub type Stored = (Key, Item);
 /// An item that is folded in the order of its aggregate's changes, as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// The version of the last change that is in it.
-    pub version: Version,
-    /// The digest of that change; empty where the view came from a snapshot of the source.
+    /// Which changes are in it.
+    pub reach: Reach,
+    /// The digest of the last of them; empty where the view came from a snapshot of the source.
     pub hash: String,
     /// The view, without the attributes of the joins.
     pub view: Item,
+    /// What is kept beside it, so that a change can come in before those that are in it.
+    pub kept: Option<Kept>,
 }
 
-/// A change that waits for its turn at an item.
+/// The changes that are in an item and are kept beside it as well, since one may come that is before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// How many there are, about.
+    pub changes: u64,
+    /// Until when they are kept, in seconds since 1970.
+    pub until: i64,
+}
+
+/// A change that is kept beside an item: it waits for its turn, or may have to be folded once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Its sequence number.
-    pub seq: u64,
+    /// Its version.
+    pub version: Version,
+    /// The last sequence number before the version's epoch began.
+    pub base: u64,
     /// The digest of its content.
     pub hash: String,
     /// The text of its envelope.
@@ -81,6 +98,62 @@ pub struct Waiting {
     /// Whether its turn came, and the fold refused it: it is in the quarantine, and those after it wait for what becomes
     /// of it.
     pub parked: bool,
+}
+
+impl Head {
+    /// The version of the last change that is in it.
+    pub fn version(&self) -> Version {
+        self.reach.version()
+    }
+
+    /// Whether it goes on from a snapshot only until the changes that it jumped over come.
+    pub fn is_provisional(&self) -> bool {
+        self.kept.is_some() && self.reach.snapshot().is_some()
+    }
+
+    /// Its attributes, without its key.
+    pub fn attributes(&self) -> HashMap<String, AttributeValue> {
+        let mut item = self.view.inner().clone();
+        item.insert("v".to_owned(), number(self.version().packed()));
+        item.insert("h".to_owned(), AttributeValue::S(self.hash.clone()));
+        item.insert("upto".to_owned(), self.reach.attribute());
+        if let Some(Kept { changes, until }) = self.kept {
+            item.insert(KEPT.to_owned(), number(changes));
+            item.insert(UNTIL.to_owned(), number(until));
+        }
+        item
+    }
+
+    /// The inverse of [`Head::attributes`].
+    pub fn read(mut item: HashMap<String, AttributeValue>) -> Option<Self> {
+        let version = Version::unpacked(integer(item.get("v")?)?);
+        let reach = Reach::read(item.get("upto")?, version)?;
+        let kept = item.get(KEPT).and_then(integer).zip(item.get(UNTIL).and_then(integer));
+        let hash = match item.remove("h") {
+            Some(AttributeValue::S(hash)) => hash,
+            _ => String::new(),
+        };
+        item.retain(|name, _| !is_reserved(name));
+        let kept = kept.map(|(changes, until)| Kept { changes, until });
+        Some(Self { reach, hash, view: item.into(), kept })
+    }
+}
+
+/// How many changes are kept beside an item.
+const KEPT: &str = "upto_kept";
+
+/// Until when they are.
+const UNTIL: &str = "upto_until";
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn integer<T: FromStr>(value: &AttributeValue) -> Option<T> {
+    match value {
+        AttributeValue::N(text) => text.parse().ok(),
+        _ => None,
+    }
 }
 
 /// A store of projections. Every write is a join: it may be repeated, and may come in any order.
@@ -111,23 +184,33 @@ pub trait Ordered: Send + Sync {
     /// The item as it stands.
     async fn head(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
 
-    /// Replaces the item if the sequence number of what is stored is `before`, none where there is no item: then it is
-    /// [`Outcome::Applied`], else [`Outcome::Stale`].
+    /// The item as it was before the changes that are kept beside it; none where they are all of its changes.
+    async fn base(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
+
+    /// Replaces the item if what is stored has come as far as `before`, none where there is no item: then it is
+    /// [`Outcome::Applied`], else [`Outcome::Stale`]. Where a base is given, it is written with the item, or neither is.
     async fn advance(
         &self,
         table: &str,
         key: &Key,
-        before: Option<u64>,
+        before: Option<&Reach>,
         next: &Head,
+        base: Option<&Head>,
     ) -> Result<Written, StoreError>;
 
-    /// The first changes that wait at an item, by their sequence numbers; none only where none waits.
-    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError>;
+    /// The first changes beside an item that are within these versions, in their order; none only where there is none.
+    async fn waiting(
+        &self,
+        table: &str,
+        key: &Key,
+        within: RangeInclusive<Version>,
+    ) -> Result<Vec<Waiting>, StoreError>;
 
-    /// Keeps a change until its turn comes, unless one of that number is kept: the same is a [`Outcome::Duplicate`], and
-    /// is parked now if this one is; another is [`Outcome::Forked`].
+    /// Keeps a change beside an item, unless one of that version is kept: the same is a [`Outcome::Duplicate`], and is
+    /// parked now if this one is; another is [`Outcome::Forked`], but one that isn't parked takes the place of one that is.
     async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError>;
 
-    /// Removes changes that are in the item; each that is gone is passed over. Gives the write units.
-    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError>;
+    /// Removes changes beside an item, and its base where [`Version::NONE`] is named; each that is gone is passed over.
+    /// Gives the write units.
+    async fn forget(&self, table: &str, key: &Key, versions: &[Version]) -> Result<f64, StoreError>;
 }

@@ -3,13 +3,16 @@
 //! A fault happens at a call that is counted: the same faults at the same calls replay exactly.
 
 use async_trait::async_trait;
+use contracts::Version;
 use projection::Key;
 use projection::join::{Contribution, Dot, Put};
+use projection::reach::Reach;
 use projection::store::{Head, Ordered, Store, StoreError, Stored, Waiting, Written};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{pending, poll_fn};
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,11 +64,20 @@ pub enum Write {
     /// [`Store::contribute`].
     Contribute(Vec<Contribution>),
     /// [`Ordered::advance`].
-    Advance(Key, Option<u64>, Head),
+    Advance(Box<Advance>),
     /// [`Ordered::wait`].
     Wait(Key, Waiting),
     /// [`Ordered::forget`].
-    Forget(Key, Vec<u64>),
+    Forget(Key, Vec<Version>),
+}
+
+/// An item that goes on: how far it had come, what it is now, and its base, where that is written with it.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    key: Key,
+    before: Option<Reach>,
+    next: Head,
+    base: Option<Head>,
 }
 
 impl Write {
@@ -74,10 +86,13 @@ impl Write {
             Self::Put(put) => store.put(table, put).await,
             Self::Add(dots) => store.add(table, dots).await,
             Self::Contribute(contributions) => store.contribute(table, contributions).await,
-            Self::Advance(key, before, next) => store.ordered().advance(table, key, *before, next).await,
+            Self::Advance(it) => {
+                let Advance { key, before, next, base } = it.as_ref();
+                store.ordered().advance(table, key, before.as_ref(), next, base.as_ref()).await
+            }
             Self::Wait(key, waiting) => store.ordered().wait(table, key, waiting).await,
-            Self::Forget(key, seqs) => {
-                let units = store.ordered().forget(table, key, seqs).await?;
+            Self::Forget(key, versions) => {
+                let units = store.ordered().forget(table, key, versions).await?;
                 Ok(Written { outcomes: Vec::new(), units })
             }
         }
@@ -88,8 +103,8 @@ impl Write {
         match self {
             Self::Add(dots) if dots.len() > 1 => Some(Self::Add(dots[..dots.len() / 2].to_vec())),
             Self::Contribute(all) if all.len() > 1 => Some(Self::Contribute(all[..all.len() / 2].to_vec())),
-            Self::Forget(key, seqs) if seqs.len() > 1 => {
-                Some(Self::Forget(key.clone(), seqs[..seqs.len() / 2].to_vec()))
+            Self::Forget(key, versions) if versions.len() > 1 => {
+                Some(Self::Forget(key.clone(), versions[..versions.len() / 2].to_vec()))
             }
             _ => None,
         }
@@ -97,7 +112,7 @@ impl Write {
 
     fn operation(&self) -> &'static str {
         match self {
-            Self::Put(_) | Self::Advance(..) | Self::Wait(..) => "PutItem",
+            Self::Put(_) | Self::Advance(_) | Self::Wait(..) => "PutItem",
             Self::Add(_) => "UpdateItem",
             Self::Contribute(_) => "TransactWriteItems",
             Self::Forget(..) => "BatchWriteItem",
@@ -120,11 +135,17 @@ impl fmt::Display for Write {
                 let ledger = all.first().map(|it| it.ledger.as_str()).unwrap_or_default();
                 write!(f, "what {} contributes to {ledger}", who.join(", "))
             }
-            Self::Advance(key, before, next) => {
-                write!(f, "{key} from {} to {}", before.unwrap_or(0), next.version.seq)
+            Self::Advance(it) => {
+                let Advance { key, before, next, base } = it.as_ref();
+                let before = before.as_ref().map_or_else(|| "nothing".to_owned(), Reach::to_string);
+                let with = if base.is_some() { ", with its base" } else { "" };
+                write!(f, "{key} from {before} to {}{with}", next.reach)
             }
-            Self::Wait(key, waiting) => write!(f, "change {} waits at {key}", waiting.seq),
-            Self::Forget(key, seqs) => write!(f, "changes {seqs:?} wait no longer at {key}"),
+            Self::Wait(key, waiting) => write!(f, "change {} is kept at {key}", waiting.version),
+            Self::Forget(key, versions) => {
+                let versions: Vec<String> = versions.iter().map(Version::to_string).collect();
+                write!(f, "changes {} are kept no longer at {key}", versions.join(", "))
+            }
         }
     }
 }
@@ -379,27 +400,39 @@ impl Ordered for Faulty {
         self.inner.ordered().head(table, key).await
     }
 
+    async fn base(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError> {
+        self.read("GetItem", table).await?;
+        self.inner.ordered().base(table, key).await
+    }
+
     async fn advance(
         &self,
         table: &str,
         key: &Key,
-        before: Option<u64>,
+        before: Option<&Reach>,
         next: &Head,
+        base: Option<&Head>,
     ) -> Result<Written, StoreError> {
-        self.write(table, || Write::Advance(key.clone(), before, next.clone())).await
+        let (key, before, next, base) = (key.clone(), before.cloned(), next.clone(), base.cloned());
+        self.write(table, || Write::Advance(Box::new(Advance { key, before, next, base }))).await
     }
 
-    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError> {
+    async fn waiting(
+        &self,
+        table: &str,
+        key: &Key,
+        within: RangeInclusive<Version>,
+    ) -> Result<Vec<Waiting>, StoreError> {
         self.read("Query", table).await?;
-        self.inner.ordered().waiting(table, key).await
+        self.inner.ordered().waiting(table, key, within).await
     }
 
     async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError> {
         self.write(table, || Write::Wait(key.clone(), waiting.clone())).await
     }
 
-    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError> {
-        Ok(self.write(table, || Write::Forget(key.clone(), seqs.to_vec())).await?.units)
+    async fn forget(&self, table: &str, key: &Key, versions: &[Version]) -> Result<f64, StoreError> {
+        Ok(self.write(table, || Write::Forget(key.clone(), versions.to_vec())).await?.units)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the store. For each item and source the greatest version wins, a tombstone like any other;
 //! a total counts each version of its source once; a ledger counts the greatest version of each contributor;
-//! changes that have an order are folded from the first to the last before a gap.
+//! changes that have an order are folded in it, those of each epoch from the first to the last before a gap.
 
 use crate::content::{Content, Field, Fields, settle};
 use contracts::{Header, Version};
@@ -11,7 +11,7 @@ use projection::join::{Body, Dot, Join, Put};
 use projection::{Contribution, Key, Projection, Step};
 use rust_decimal::Decimal;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An item, or one source's part of it.
 type Slot = (Key, Option<&'static str>);
@@ -28,7 +28,7 @@ pub struct Model {
     puts: BTreeMap<Slot, (Put, Aggregate)>,
     dots: BTreeMap<Slot, (Changes, Aggregate)>,
     ledgers: BTreeMap<(String, String), (Contribution, Aggregate)>,
-    steps: BTreeMap<Key, (BTreeMap<u64, Step>, Aggregate)>,
+    steps: BTreeMap<Key, (BTreeMap<Version, Step>, Aggregate)>,
     /// What the steps come to.
     heads: BTreeMap<Key, (Version, serde_dynamo::Item)>,
 }
@@ -102,11 +102,12 @@ impl Model {
         Ok(model)
     }
 
-    /// Folds the changes that have an order, from the first on, as far as there is no gap.
+    /// Folds the changes that have an order: each whose turn comes, in the order of versions.
     fn in_order(&mut self) -> Result<(), Fault> {
         for (key, (steps, _)) in &self.steps {
             let mut head: Option<(Version, serde_dynamo::Item)> = None;
-            for step in (1..).map_while(|seq| steps.get(&seq)) {
+            let known = steps.iter().map(|(version, step)| (*version, step.base));
+            for step in with_turn(known).iter().filter_map(|version| steps.get(version)) {
                 let view = step.next(head.as_ref().map(|(_, view)| view)).map_err(|error| {
                     let event = format!("{} of {} at version {}", step.domain, step.subject, step.version);
                     Fault::Unfoldable { event, error }
@@ -202,9 +203,9 @@ impl Model {
                     .entry(step.key.clone())
                     .or_insert_with(|| (BTreeMap::new(), aggregate.clone()));
                 sole(writer)?;
-                match steps.get(&step.version.seq) {
+                match steps.get(&step.version) {
                     Some(stored) if stored.hash != step.hash => return forked(),
-                    _ => _ = steps.insert(step.version.seq, step),
+                    _ => _ = steps.insert(step.version, step),
                 }
             }
         }
@@ -309,6 +310,25 @@ impl Model {
         items.retain(|_, fields| !fields.is_empty());
         Content(items)
     }
+}
+
+/// Those of an aggregate's changes that come to their turn, each given with the last number before its epoch: a change
+/// comes after the one before it in its epoch, the first of an epoch after one of that number in an earlier epoch.
+pub(crate) fn with_turn(known: impl IntoIterator<Item = (Version, u64)>) -> BTreeSet<Version> {
+    let known: BTreeMap<Version, u64> = known.into_iter().collect();
+    let mut turns: BTreeSet<Version> = BTreeSet::new();
+    for (version, base) in known {
+        let before = version.seq - 1;
+        let comes = match before {
+            0 => true,
+            _ if before == base => turns.iter().any(|it| it.epoch < version.epoch && it.seq == before),
+            _ => turns.contains(&Version { seq: before, ..version }),
+        };
+        if comes {
+            turns.insert(version);
+        }
+    }
+    turns
 }
 
 fn version(version: Version) -> Field {

@@ -3,12 +3,16 @@
 use super::{Drift, Finding, MAX_FINDINGS, MAX_REPAIRS, Part, Parts, Sink, SourceError, content};
 use crate::decode;
 use crate::fold::Projection;
-use crate::join::{Body, Dot, Join};
+use crate::join::{Body, Dot, Join, Step};
 use crate::key::Key;
+use crate::reach::Reach;
 use async_trait::async_trait;
 use contracts::{Header, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// How far items go that are folded in order: the last sequence number of each epoch, by the item's name.
+pub(super) type Ends = BTreeMap<(u128, u16), u64>;
 
 /// The changes of an item, by the set that remembers them (see [`Dot::set`]) and their sequence number.
 pub(super) type Dots = BTreeMap<(Key, String), BTreeMap<u64, Dot>>;
@@ -21,12 +25,13 @@ pub(super) struct Expected<'a> {
     pub unfoldable: u64,
     pub parts: Parts,
     pub dots: Dots,
+    pub ends: Ends,
 }
 
 impl<'a> Expected<'a> {
     pub fn new(projection: &'a Projection, within: &'a (dyn Fn(u128) -> bool + Send + Sync)) -> Self {
-        let (parts, dots) = (HashMap::new(), BTreeMap::new());
-        Self { projection, within, events: 0, unfoldable: 0, parts, dots }
+        let (parts, dots, ends) = (HashMap::new(), BTreeMap::new(), Ends::new());
+        Self { projection, within, events: 0, unfoldable: 0, parts, dots, ends }
     }
 
     fn fold(&mut self, event: &str) {
@@ -42,6 +47,10 @@ impl<'a> Expected<'a> {
         for join in joins.unwrap_or_default() {
             if let Some((name, part)) = part_of(&join, &header) {
                 if (self.within)(name) {
+                    if let Join::Step(Step { version, .. }) = join {
+                        let end = self.ends.entry((name, version.epoch)).or_default();
+                        *end = version.seq.max(*end);
+                    }
                     let known = self.parts.entry(name).or_insert(part);
                     if known.version < part.version {
                         *known = part;
@@ -104,7 +113,7 @@ pub(super) struct Naming<'a> {
     pub parts: Parts,
     /// Changes that were never counted.
     pub missing: BTreeSet<(Key, String, u64)>,
-    pub stored: &'a HashMap<u128, u64>,
+    pub stored: &'a HashMap<u128, Behind>,
     pub findings: Vec<Finding>,
     pub drifted: u64,
     /// The items among the parts that are folded in order.
@@ -112,15 +121,24 @@ pub(super) struct Naming<'a> {
     repairs: usize,
 }
 
-/// The events that an item lacks, by sequence number, and which finding tells of it.
-type Lacking = (BTreeMap<u64, Arc<str>>, Option<usize>);
+/// The events that an item lacks, by version, and which finding tells of it.
+type Lacking = (BTreeMap<Version, Arc<str>>, Option<usize>);
+
+/// What is stored of a part, and isn't what it should be as yet.
+#[derive(Clone, Debug)]
+pub(super) struct Behind {
+    /// Its version; of an item that lacks changes of an earlier epoch, the last that it has of that.
+    pub version: Version,
+    /// How far it has come, where it is folded in order.
+    pub reach: Reach,
+}
 
 impl<'a> Naming<'a> {
     pub fn new(
         projection: &'a Projection,
         parts: Parts,
         missing: BTreeSet<(Key, String, u64)>,
-        stored: &'a HashMap<u128, u64>,
+        stored: &'a HashMap<u128, Behind>,
     ) -> Self {
         let ordered = parts.iter().filter(|(_, part)| part.event.is_some());
         let lacking = ordered.map(|(name, _)| (*name, (BTreeMap::new(), None))).collect();
@@ -139,11 +157,11 @@ impl<'a> Naming<'a> {
     fn lacks(&mut self, join: &Join, event: &Arc<str>) {
         let Join::Step(step) = join else { return };
         let name = content::name(&step.key, None);
-        let stored = self.stored.get(&name).map_or(0, |it| Version::unpacked(*it).seq);
+        let is_stored = self.stored.get(&name).is_some_and(|it| it.reach.contains(step.version));
         let Some((events, _)) = self.lacking.get_mut(&name) else { return };
-        if step.version.seq > stored
+        if !is_stored
             && self.repairs < MAX_REPAIRS
-            && events.insert(step.version.seq, Arc::clone(event)).is_none()
+            && events.insert(step.version, Arc::clone(event)).is_none()
         {
             self.repairs += 1;
         }
@@ -164,7 +182,7 @@ impl<'a> Naming<'a> {
                     let expected = Version::unpacked(part.version);
                     match self.stored.get(&name) {
                         None => Drift::Lost { expected },
-                        Some(stored) => Drift::Stale { stored: Version::unpacked(*stored), expected },
+                        Some(stored) => Drift::Stale { stored: stored.version, expected },
                     }
                 }
                 (None, Join::Dot(dot)) if self.missing.remove(&(dot.key.clone(), dot.set(), dot.seq)) => {

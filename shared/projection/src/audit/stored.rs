@@ -4,7 +4,8 @@ use super::expected::Dots;
 use super::{Drift, Part, content};
 use crate::join::{Contribution, is_reserved};
 use crate::key::Key;
-use crate::store::{Store, StoreError};
+use crate::reach::Reach;
+use crate::store::{Head, Store, StoreError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ pub const BUCKETS: usize = 256;
 type Attributes = HashMap<String, AttributeValue>;
 type Sums = BTreeMap<String, Decimal>;
 
-/// Is told each part: its name, its item, its source, and what it is.
-type Tell<'a> = dyn FnMut(u128, &Key, Option<&str>, Part) + Send + 'a;
+/// Is told each part: its name, its item, its source, what it is, and how far it has come, where it is folded in order.
+type Tell<'a> = dyn FnMut(u128, &Key, Option<&str>, Part, Option<Reach>) + Send + 'a;
 
 /// A digest of a table by buckets: two tables hold the same if all of their buckets are equal. What is kept for the
 /// joins alone (digests of events, times to live, remembered sequence numbers) doesn't count.
@@ -48,7 +49,7 @@ pub async fn digest(store: &dyn Store, table: &str) -> Result<Digest, StoreError
         digest.parts += 1;
     };
     let stored =
-        Stored::read(store, table, &mut |name, _, _, part| add(name, part.version, part.digest)).await?;
+        Stored::read(store, table, &mut |name, _, _, part, _| add(name, part.version, part.digest)).await?;
     for (key, sums) in &stored.totals {
         let sums = sums.iter().filter(|(_, value)| !value.is_zero());
         let fields: Attributes =
@@ -104,7 +105,7 @@ impl Stored {
     fn item(&mut self, key: &Key, item: &Attributes, tell: &mut Tell<'_>) {
         let mut part = |source: Option<&str>, version: u64, digest: u64| {
             let part = Part { version, digest, event: None, ended: None };
-            tell(content::name(key, source), key, source, part);
+            tell(content::name(key, source), key, source, part, None);
         };
         let flag = |name: &str| item.get(name).and_then(|it| it.as_bool().ok()).copied().unwrap_or(false);
         if key.sk.starts_with(Contribution::CHILD) {
@@ -115,14 +116,14 @@ impl Stored {
             return;
         }
         if item.contains_key("waits") {
-            // An event that isn't in an item yet.
+            // An event that is kept beside an item, or the item's base.
             return;
         }
-        if let (Some(version), Some(_)) = (integer(item, "v"), integer(item, "upto")) {
-            let hash = item.get("h").and_then(|it| it.as_s().ok()).map_or("", String::as_str);
-            let event = Some(if hash.is_empty() { 0 } else { content::of_event(hash) });
-            let part = Part { version, digest: content::of_view(item), event, ended: None };
-            tell(content::name(key, None), key, None, part);
+        if let Some(head) = Head::read(serde_dynamo::Item::from(item.clone()).into_inner()) {
+            let event = Some(if head.hash.is_empty() { 0 } else { content::of_event(&head.hash) });
+            let (version, digest) = (head.version().packed(), content::of_view(item));
+            let part = Part { version, digest, event, ended: None };
+            tell(content::name(key, None), key, None, part, Some(head.reach));
             return;
         }
         if let Some(version) = integer(item, "v") {

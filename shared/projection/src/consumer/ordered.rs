@@ -8,7 +8,6 @@ use crate::key::Key;
 use crate::quarantine::{Quarantined, Reason};
 use crate::resequence::{self, Delivered, Resequencer, Told, Turn};
 use crate::store::{Outcome, StoreError, Waiting};
-use contracts::Version;
 use std::borrow::Cow;
 
 impl Consumer {
@@ -19,9 +18,15 @@ impl Consumer {
         key: &Key,
         steps: Vec<(Step, usize)>,
     ) -> Result<Done, StoreError> {
-        // Steps are compared by their sequence numbers alone.
-        let (known, unknown): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(step, _)| {
-            self.known(key, None, Version::first_epoch(step.version.seq), &step.hash).is_some()
+        // A change of an earlier epoch may be new though a later one's is known. One that is redriven may be in the item no
+        // longer: another one that came before it had it refused.
+        let (known, unknown): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(step, message)| {
+            let is_known = match self.known(key, None, step.version, &step.hash) {
+                Some(Outcome::Stale(stored)) => stored.is_some_and(|it| it.epoch == step.version.epoch),
+                Some(_) => true,
+                None => false,
+            };
+            is_known && messages[*message].redrive.is_none()
         });
         let mut done = Done::of(known.iter().map(|(_, message)| (*message, Fate::Duplicate)).collect(), 0.0);
         if unknown.is_empty() {
@@ -33,6 +38,7 @@ impl Consumer {
             key,
             projection: &self.projection,
             snapshots: self.snapshots.as_deref(),
+            now: (self.clock)().as_second(),
         };
         let events: Vec<Cow<'_, str>> =
             unknown.iter().map(|(_, message)| envelope(&messages[*message])).collect();
@@ -43,7 +49,7 @@ impl Consumer {
         let Told { turns, units, head, resumed, refused } = resequencer.run(delivered.collect()).await?;
         done.fates.extend(turns.into_iter().map(|(message, turn)| (message, turn.into())));
         (done.units, done.resumed) = (units, resumed);
-        if let Some((waiting, why)) = refused {
+        for (waiting, why) in refused {
             if !self.keep_waiting(&waiting, why).await {
                 // Nothing is learned: the messages are to bring it up again.
                 done.fates.iter_mut().for_each(|(_, fate)| *fate = Fate::Failed);
@@ -51,9 +57,8 @@ impl Consumer {
             }
             done.units += resequencer.park(&waiting).await?;
         }
-        if let Some(head) = head {
-            let version = Version::first_epoch(head.version.seq);
-            self.learn(key, None, version, &head.hash, Outcome::Applied);
+        if let Some(head) = head.filter(|head| head.reach.snapshot().is_none()) {
+            self.learn(key, None, head.version(), &head.hash, Outcome::Applied);
         }
         Ok(done)
     }

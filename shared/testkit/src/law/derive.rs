@@ -12,7 +12,6 @@ use contracts::{Header, Version, published};
 use field::Change;
 use projection::Projection;
 use projection::fold::FoldError;
-use projection::join::Join;
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use serde_json::Value;
@@ -23,7 +22,10 @@ use std::sync::Arc;
 const AGGREGATES: usize = 3;
 
 /// How many events a log may hold of one aggregate.
-const VERSIONS: usize = 4;
+const WRITES: usize = 6;
+
+/// How many writes a home may accept after another region took over.
+const TAIL: usize = 2;
 
 /// How many fields are changed at once.
 const CHANGES: usize = 3;
@@ -68,8 +70,8 @@ struct Family {
 /// An identity: what becomes of the parts of the example's subject, which are separated by `/`.
 type Subject = Vec<(String, String)>;
 
-/// What one aggregate went through: the changes that set it apart, then for each version the example that it is made
-/// of and its changes, then where its home moved, and how. All are taken modulo what there is.
+/// What one aggregate went through: the changes that set it apart, then for each write the example that it is made of and
+/// its changes, then where its home moved, and how. All are taken modulo what there is.
 type Life = (Vec<usize>, Vec<(usize, Vec<usize>)>, usize);
 
 /// Logs for a projection.
@@ -84,7 +86,7 @@ pub fn logs_of_all(projections: &[Projection]) -> Result<impl Strategy<Value = L
     let aggregates: usize = families.iter().map(|family| family.subjects.len()).sum();
     let any = 0..1_usize << 16;
     let changes = || vec(any.clone(), 0..=CHANGES);
-    let life = (changes(), vec((any.clone(), changes()), 0..=VERSIONS), any.clone());
+    let life = (changes(), vec((any.clone(), changes()), 0..=WRITES), any.clone());
     Ok(vec(life, aggregates).prop_map(move |lives| tell(&projections, &families, &lives)))
 }
 
@@ -213,33 +215,33 @@ impl Family {
 
 fn tell(projections: &[Projection], families: &[Family], lives: &[Life]) -> Log {
     let aggregates = families.iter().flat_map(|family| family.subjects.iter().map(move |it| (family, it)));
-    let ordered: BTreeSet<&str> = families
-        .iter()
-        .filter(|family| family.examples.iter().any(|example| is_ordered(projections, example)))
-        .map(|family| family.domain)
-        .collect();
     let mut events = Vec::new();
-    for ((family, subject), (fixed, versions, moved)) in aggregates.zip(lives) {
-        // From one of the versions on, or never, another region is the aggregate's home. The one before may have gone
-        // on for one more, cut off from the other.
-        let base = u64::try_from(moved % (2 * VERSIONS) + 1).unwrap_or(u64::MAX);
-        // Two changes of one number have no order: no fold that has one gives them a meaning.
-        let goes_on = moved / (2 * VERSIONS) % 2 == 1 && !ordered.contains(&family.domain);
-        for (version, seq) in versions.iter().zip(1..) {
-            let mut tell = |version: &(usize, Vec<usize>), stamp| {
-                events.push(family.event(projections, subject, fixed, version, stamp));
-            };
-            if seq <= base {
-                tell(version, (Version::first_epoch(seq), 0));
-                continue;
-            }
-            if seq == base + 1 && goes_on {
-                tell(&versions[0], (Version::first_epoch(seq), 0));
-            }
-            tell(version, (Version { epoch: 1, seq }, base));
+    for ((family, subject), (fixed, writes, moved)) in aggregates.zip(lives) {
+        for (write, stamp) in writes.iter().zip(stamps(*moved)) {
+            events.push(family.event(projections, subject, fixed, write, stamp));
         }
     }
     events.into()
+}
+
+/// The versions of an aggregate's writes, each with the last number before its epoch: after some of them, or never,
+/// another region is the home; after some more, another one again. The home before may have gone on, cut off from the
+/// other; the last one may have heard of what either of the two before did.
+fn stamps(mut moved: usize) -> Vec<(Version, u64)> {
+    let mut pick = |below: usize| {
+        let picked = moved % below;
+        moved /= below;
+        picked
+    };
+    let (first, tail) = (1 + pick(WRITES), pick(TAIL + 1));
+    let (second, other_tail, heard_of_first) = (1 + pick(WRITES), pick(TAIL + 1), pick(2) == 1);
+    let run = |epoch: u16, base: usize, count: usize| {
+        let seqs = (base + 1..=base + count).map(|seq| u64::try_from(seq).unwrap_or(u64::MAX));
+        let base = u64::try_from(base).unwrap_or(u64::MAX);
+        seqs.map(move |seq| (Version { epoch, seq }, base)).collect::<Vec<_>>()
+    };
+    let last = if heard_of_first { first + tail } else { first + second };
+    [run(0, 0, first + tail), run(1, first, second + other_tail), run(2, last, WRITES)].concat()
 }
 
 fn named(example: &Value, subject: &Subject) -> Value {
@@ -251,14 +253,6 @@ fn named(example: &Value, subject: &Subject) -> Value {
     let renamed: Vec<String> = parts(example).into_iter().map(rename).collect();
     event["subject"] = renamed.join("/").into();
     event
-}
-
-/// Whether a projection folds an event in the order of its aggregate's changes.
-fn is_ordered(projections: &[Projection], event: &Value) -> bool {
-    let text = event.to_string();
-    let Ok(header) = serde_json::from_str::<Header<'_>>(&text) else { return false };
-    let joins = projections.iter().filter_map(|projection| projection.fold(&header).ok().flatten());
-    joins.flatten().any(|join| matches!(join, Join::Step(_)))
 }
 
 /// What an event writes to, by the fold; nothing of what it writes.

@@ -8,11 +8,11 @@ use crate::dice::Dice;
 use crate::faults::{Faulty, Late};
 use crate::log::clock;
 use crate::memory::Time;
-use crate::model::Model;
+use crate::model::{Model, with_turn};
 use crate::quarantine::Shelf;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use contracts::Header;
+use contracts::{Header, Version};
 use futures::future::join_all;
 use projection::Projection;
 use projection::consumer::{ConsumeError, Consumer, Report};
@@ -460,21 +460,27 @@ impl<'a> Stage<'a> {
         if left.is_empty() { Ok(()) } else { Err(Broke::plain(format!("{left:?} were never acknowledged"))) }
     }
 
-    /// Whether an event has an order, and one of its aggregate that comes before it isn't among those that are known.
+    /// Whether an event has an order, and its turn doesn't come by those of its aggregate that are known.
     fn waits(&self, place: Place, event: usize, known: &BTreeSet<usize>) -> bool {
         let log = self.trial.log.envelopes();
         let text = log[event].to_string();
         let Ok(header) = serde_json::from_str::<Header<'_>>(&text) else { return false };
         let joins = self.projection(place.consumer).fold(&header).ok().flatten().unwrap_or_default();
-        let aggregate = |event: usize| (&log[event]["domain"], &log[event]["subject"]);
-        let is_before = |other: &usize| {
-            aggregate(*other) == aggregate(event)
-                && log[*other]["version"]["seq"].as_u64() < Some(header.version.seq)
+        if !joins.iter().any(|join| matches!(join, Join::Step(_))) {
+            return false;
+        }
+        let of_aggregate = |other: &usize| {
+            known.contains(other)
+                && log[*other]["domain"] == log[event]["domain"]
+                && log[*other]["subject"] == log[event]["subject"]
         };
-        joins.iter().any(|join| matches!(join, Join::Step(_)))
-            && routed(&self.trial.log, &self.law.consumes[place.consumer])
-                .iter()
-                .any(|other| is_before(other) && !known.contains(other))
+        let version = |other: usize| {
+            let version = serde_json::from_value(log[other]["version"].clone()).unwrap_or(Version::NONE);
+            (version, log[other]["epochBase"].as_u64().unwrap_or(0))
+        };
+        let routed = routed(&self.trial.log, &self.law.consumes[place.consumer]);
+        let others = routed.into_iter().filter(of_aggregate).map(version);
+        !with_turn(others.chain([version(event)])).contains(&header.version)
     }
 
     /// Everything arrives and is acknowledged; each table must hold the canonical fold then.

@@ -21,8 +21,10 @@ pub struct Record {
     contributes: Option<Vec<Amount>>,
     /// Where it is folded in order: what it came to.
     pub(super) head: Option<Head>,
-    /// A change that waits for its turn.
+    /// A change that is kept beside an item.
     pub(super) waits: Option<Waiting>,
+    /// Where it is the base of an item, what that was.
+    pub(super) base: Option<Head>,
 }
 
 /// The greatest version of a source, and what it is at that version.
@@ -125,7 +127,8 @@ impl Record {
         let contributes: usize = self.contributes.iter().flatten().map(amount).sum();
         let totals: usize = self.totals.add.keys().map(|name| name.len() + 12).sum();
         let set: usize = self.totals.set.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let head = self.head.as_ref().map_or(0, |it| fields(it.view.inner()) + it.hash.len() + 40);
+        let heads = self.head.iter().chain(&self.base);
+        let head: usize = heads.map(|it| fields(it.view.inner()) + it.hash.len() + 40).sum();
         let waits = self.waits.as_ref().map_or(0, |it| it.event.len() + it.hash.len() + 60);
         parts + seen + contributes + totals + set + head + waits
     }
@@ -159,14 +162,12 @@ impl Record {
             });
             item.insert("from".to_owned(), AttributeValue::M(from.collect()));
         }
-        if let Some(Head { version, hash, view }) = &self.head {
-            item.extend(view.inner().iter().map(|(name, value)| (name.clone(), value.clone())));
-            item.insert("v".to_owned(), number(&version.packed()));
-            item.insert("h".to_owned(), AttributeValue::S(hash.clone()));
-            item.insert("upto".to_owned(), number(&version.seq));
-        }
+        item.extend(self.head.iter().flat_map(Head::attributes));
         if let Some(waiting) = &self.waits {
             item.insert("waits".to_owned(), waits(waiting));
+        }
+        if let Some(base) = &self.base {
+            item.insert("waits".to_owned(), AttributeValue::M(base.attributes()));
         }
         item.into()
     }
@@ -194,9 +195,11 @@ impl Part {
 }
 
 fn waits(waiting: &Waiting) -> AttributeValue {
-    let Waiting { seq, hash, event, parked } = waiting;
+    let Waiting { version, base, hash, event, parked } = waiting;
     AttributeValue::M(HashMap::from([
-        ("seq".to_owned(), number(seq)),
+        ("epoch".to_owned(), number(&version.epoch)),
+        ("seq".to_owned(), number(&version.seq)),
+        ("base".to_owned(), number(base)),
         ("hash".to_owned(), AttributeValue::S(hash.clone())),
         ("event".to_owned(), AttributeValue::S(event.clone())),
         ("parked".to_owned(), AttributeValue::Bool(*parked)),

@@ -78,24 +78,26 @@ fn derived_logs_are_valid_histories_that_differ_and_reach_every_event() {
     use std::collections::{BTreeMap, BTreeSet};
     let logs = law::logs(&products()).unwrap();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut types, mut titles, mut longest) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let (mut types, mut titles, mut longest, mut forks) = (BTreeSet::new(), BTreeSet::new(), 0, 0);
     for _ in 0..64 {
         let log = logs.new_tree(&mut runner).unwrap().current();
-        let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+        let mut seen: BTreeMap<String, BTreeSet<(u64, u64)>> = BTreeMap::new();
         for event in log.envelopes() {
-            let last = seen.entry(event["subject"].to_string()).or_default();
-            let seq = event["version"]["seq"].as_u64().unwrap();
-            // The home before the last one may have gone on for one more.
-            let again = seq == *last && event["version"]["epoch"] == 1;
-            assert!(seq == *last + 1 || again, "{log:?}");
-            *last = seq;
-            longest = longest.max(*last);
+            let seen = seen.entry(event["subject"].to_string()).or_default();
+            let [epoch, seq] = ["epoch", "seq"].map(|it| event["version"][it].as_u64().unwrap());
+            let base = event["epochBase"].as_u64().unwrap_or(0);
+            // Each goes on from what is there, the first of an epoch from what an earlier one came to.
+            let before = |it: &(u64, u64)| it.1 == seq - 1 && (it.0 == epoch || it.0 < epoch && base == it.1);
+            assert!(seq == 1 || seen.iter().any(before), "{log:?}");
+            forks += usize::from(seen.iter().any(|it| it.1 == seq));
+            assert!(seen.insert((epoch, seq)), "{log:?}");
+            longest = longest.max(seq);
             types.insert(event["type"].as_str().unwrap().to_owned());
             titles.insert(event["data"]["title"].to_string());
         }
     }
     assert_eq!(types.len(), 3);
-    assert!(longest > 3 && titles.len() > 4, "{titles:?}");
+    assert!(longest > 3 && titles.len() > 4 && forks > 10, "{forks} {titles:?}");
 }
 
 #[test]

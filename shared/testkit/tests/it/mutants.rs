@@ -7,15 +7,17 @@ use crate::samples::{balances, products, sales, stock};
 use async_trait::async_trait;
 use contracts::catalogue::ProductListed;
 use contracts::inventory::StockAdjusted;
-use contracts::{Envelope, Event};
+use contracts::{Envelope, Event, Version};
 use jiff::SignedDuration;
 use projection::consumer::{ConsumeError, Consumer, Report};
 use projection::delivery::take_apart;
 use projection::join::{Body, Dot, Put};
+use projection::reach::Reach;
 use projection::store::{Head, Ordered, Outcome, Store, StoreError, Stored, Waiting, Written};
 use projection::{Contribution, Key, Projection, Row, decode};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use testkit::law::{Container, Law, Rebuilding, logs, parts};
@@ -283,6 +285,8 @@ fn one_table_for_two_regions_is_found() {
 /// How changes in order can be brought in wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
+    /// What an earlier epoch accepted comes in after what a later one did, where it comes late.
+    BaseIsNow,
     /// What was written is not followed by a look at what waits.
     NoLookAfterwards,
     /// What waits is acknowledged, and not stored.
@@ -336,28 +340,41 @@ impl Ordered for Disorderly {
         self.inner.ordered().head(table, key).await
     }
 
+    async fn base(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError> {
+        let base = self.inner.ordered().base(table, key).await?;
+        let now = self.head(table, key).await?.filter(|_| self.wrong == Wrong::BaseIsNow);
+        let reach = base.as_ref().map(|base| base.reach.clone()).unwrap_or_default();
+        Ok(now.map(|now| Head { reach, kept: None, ..now }).or(base))
+    }
+
     async fn advance(
         &self,
         table: &str,
         key: &Key,
-        before: Option<u64>,
+        before: Option<&Reach>,
         next: &Head,
+        base: Option<&Head>,
     ) -> Result<Written, StoreError> {
-        let mut written = self.inner.ordered().advance(table, key, before, next).await?;
+        let mut written = self.inner.ordered().advance(table, key, before, next, base).await?;
         while self.wrong == Wrong::NoCondition && written.outcomes == [Outcome::Stale(None)] {
-            let before = self.head(table, key).await?.map(|head| head.version.seq);
-            written = self.inner.ordered().advance(table, key, before, next).await?;
+            let before = self.head(table, key).await?.map(|head| head.reach);
+            written = self.inner.ordered().advance(table, key, before.as_ref(), next, base).await?;
         }
         self.just_written.lock().unwrap().insert(key.clone());
         Ok(written)
     }
 
-    async fn waiting(&self, table: &str, key: &Key) -> Result<Vec<Waiting>, StoreError> {
+    async fn waiting(
+        &self,
+        table: &str,
+        key: &Key,
+        within: RangeInclusive<Version>,
+    ) -> Result<Vec<Waiting>, StoreError> {
         let just_written = self.just_written.lock().unwrap().remove(key);
         if self.wrong == Wrong::NoLookAfterwards && just_written {
             return Ok(Vec::new());
         }
-        self.inner.ordered().waiting(table, key).await
+        self.inner.ordered().waiting(table, key, within).await
     }
 
     async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError> {
@@ -367,8 +384,8 @@ impl Ordered for Disorderly {
         self.inner.ordered().wait(table, key, waiting).await
     }
 
-    async fn forget(&self, table: &str, key: &Key, seqs: &[u64]) -> Result<f64, StoreError> {
-        self.inner.ordered().forget(table, key, seqs).await
+    async fn forget(&self, table: &str, key: &Key, versions: &[Version]) -> Result<f64, StoreError> {
+        self.inner.ordered().forget(table, key, versions).await
     }
 }
 
@@ -411,6 +428,46 @@ fn a_write_in_order_without_its_condition_is_found() {
     let law = Disorderly::law(Wrong::NoCondition).cases(600).without_faults();
     let story = law.check(&parts(&log)).unwrap_err().0;
     tells(&story, &["doesn't hold", "at the same time"]);
+}
+
+#[test]
+fn what_the_old_home_accepted_folded_after_what_the_new_one_did_is_found() {
+    let story = broken(&Disorderly::law(Wrong::BaseIsNow).without_faults(), &balances());
+    tells(&story, &["doesn't hold", "holds something else than its event", " 0.", " 1."]);
+}
+
+/// Drops what is of an earlier epoch than what has come of its aggregate, as if changes were states.
+struct Superseding {
+    consumer: Consumer,
+    epochs: Mutex<HashMap<String, u16>>,
+}
+
+#[async_trait]
+impl Container for Superseding {
+    async fn invoke(&self, payload: &[u8]) -> Result<Report, ConsumeError> {
+        let messages = take_apart(payload)?.messages;
+        let is_newest = |body: &str| {
+            let envelope = decode::unwrap(body).unwrap();
+            let header = decode::header(&envelope).unwrap();
+            let mut known = self.epochs.lock().unwrap();
+            let epoch = known.entry(header.subject.into_owned()).or_default();
+            *epoch = header.version.epoch.max(*epoch);
+            *epoch == header.version.epoch
+        };
+        let records = messages.iter().enumerate().filter(|(_, message)| is_newest(&message.body));
+        let records: Vec<_> =
+            records.map(|(number, message)| delivery::sqs_record(number, &message.body)).collect();
+        self.consumer.consume(delivery::payload(&records).as_bytes(), None).await
+    }
+}
+
+#[test]
+fn dropping_what_the_old_home_accepted_is_found() {
+    for projection in [stock(), balances()] {
+        let law = law(projection.clone()).without_faults();
+        let law = law.containers(|consumer| Arc::new(Superseding { consumer, epochs: Mutex::default() }));
+        tells(&broken(&law, &projection), &["doesn't hold", "acknowledged", " 0.", " 1."]);
+    }
 }
 
 /// Acknowledges what it is given, whatever comes of the writes.
