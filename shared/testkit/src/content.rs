@@ -40,8 +40,8 @@ pub struct Content(pub BTreeMap<Key, Fields>);
 
 impl Content {
     /// Reads a whole table and brings it into canonical form: without time to live, without digests, without
-    /// changes that wait for their turn, without the sets by which a total remembers what it has counted, and without totals of zero, since whether a total was
-    /// touched by changes that cancel out depends on their order.
+    /// changes that are kept beside an item, without the sets by which a total remembers what it has counted, and without
+    /// totals of zero, since whether a total was touched by changes that cancel out depends on their order.
     pub async fn of(store: &dyn Store, table: &str) -> Result<Self, StoreError> {
         let mut content = Self::default();
         let mut after = None;
