@@ -12,8 +12,8 @@
 //!   cut off. In the order they come first. So from the first change of a later epoch on, the item as it was before (its
 //!   base) and every change are kept beside it, each before it is in the item. One that comes late is folded in its place:
 //!   from the base on, with all that is kept. A view is thus the fold of the changes that are known, whichever came first.
-//! - What is kept is let go after [`KEPT`] changes, or once nothing of before can come any more. What comes later still is
-//!   quarantined, an audit misses it, and a rebuild brings it in.
+//! - What is kept is let go after [`KEPT`] changes, or once nothing of before can come any more; the base stays unread until
+//!   another one takes its place. What comes later still is quarantined, an audit misses it, and a rebuild brings it in.
 //! - A change that the fold refuses in its turn goes to the quarantine, and parks its item: those after it wait,
 //!   acknowledged, until one that is edited is redriven. Other items go on, and so does the other chain of two.
 //! - A change that still waits when its message comes again, and [`LIMIT`] after it came first, has the item go on from a
@@ -202,10 +202,6 @@ impl Resequencer<'_> {
                 line.units += written.units;
                 let applied = written.outcomes.first() == Some(&Outcome::Applied);
                 if applied {
-                    let kept = |head: &Head| head.kept.is_some();
-                    if line.head.as_ref().is_some_and(kept) && !kept(&next) {
-                        line.units += self.store.forget(self.table, self.key, &[Version::NONE]).await?;
-                    }
                     line.take(&used);
                     line.head = Some(next);
                 }

@@ -184,7 +184,8 @@ pub trait Ordered: Send + Sync {
     /// The item as it stands.
     async fn head(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
 
-    /// The item as it was before the changes that are kept beside it; none where they are all of its changes.
+    /// The item as it was before the changes that are kept beside it; none where they are all of its changes. Means nothing
+    /// where none are kept.
     async fn base(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
 
     /// Replaces the item if what is stored has come as far as `before`, none where there is no item: then it is
@@ -210,7 +211,6 @@ pub trait Ordered: Send + Sync {
     /// parked now if this one is; another is [`Outcome::Forked`], but one that isn't parked takes the place of one that is.
     async fn wait(&self, table: &str, key: &Key, waiting: &Waiting) -> Result<Written, StoreError>;
 
-    /// Removes changes beside an item, and its base where [`Version::NONE`] is named; each that is gone is passed over.
-    /// Gives the write units.
+    /// Removes changes beside an item; each that is gone is passed over. Gives the write units.
     async fn forget(&self, table: &str, key: &Key, versions: &[Version]) -> Result<f64, StoreError>;
 }

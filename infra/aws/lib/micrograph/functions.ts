@@ -5,8 +5,8 @@ import type { Micrograph } from '../micrograph.ts';
 import type { NamedQueue } from './queues.ts';
 
 const READS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
-// A transaction is allowed by what it does.
-const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem'];
+// A transaction is allowed by what it does, a batch by its name.
+const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem', 'dynamodb:BatchWriteItem'];
 
 /** The functions, by the manifest's names, each connected to what triggers it. */
 export function functions(

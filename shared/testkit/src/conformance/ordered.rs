@@ -194,8 +194,6 @@ async fn bases(subject: &Subject) -> anyhow::Result<()> {
     let items = subject.content().await?.0;
     let shown: Vec<&Key> = items.keys().filter(|it| it.pk == key.pk).collect();
     same!(shown, [&key]);
-    subject.forget(&key, &[Version::NONE]).await?;
-    same!((subject.head(&key).await?, subject.base(&key).await?), (Some(head(3, "x")), None));
     Ok(())
 }
 

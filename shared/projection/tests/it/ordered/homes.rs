@@ -181,7 +181,6 @@ async fn what_comes_after_what_was_kept_is_let_go_is_quarantined() {
         assert_eq!(line.head("A").await.unwrap().kept, None);
     }
     assert_eq!(line.beside("A").await, []);
-    assert_eq!(line.store.ordered().base(TABLE, &key).await.unwrap(), None);
     let before = line.balances("A").await;
 
     let report = line.first(&[a(40, 4)]).await;
