@@ -1,5 +1,6 @@
 //! The read models of the whole suite under schedules that follow from one number: several consumers in two regions,
-//! stores that fail, containers that end, tables that are rebuilt and swapped under way.
+//! aggregates whose home moves while the one before goes on, stores that fail, containers that end, tables that are rebuilt
+//! and swapped under way.
 //!
 //! `SIMULATION_SCHEDULES=100000 cargo test --release -p suite-tests --test simulation -- --nocapture`
 

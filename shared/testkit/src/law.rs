@@ -1,6 +1,7 @@
 //! The law of a projection: whatever happens to its events, its tables end the same.
 //!
-//! A log is delivered in one or two regions, each with a table of its own: in any order, with duplicates, in any
+//! A log tells of aggregates whose home region moves, while the home before goes on for some writes. It is delivered in one
+//! or two regions, each with a table of its own: in any order, with duplicates, in any
 //! batches, wrapped in each of the ways that AWS wraps events, to warm and cold containers that run at the same time,
 //! with a beginning of the log replayed. Writes are throttled, conflict, time out before and after they are done, are
 //! done halfway; containers end before and after a write. Tables are rebuilt in the middle: the shadow is subscribed,
