@@ -7,6 +7,8 @@ use projection::quarantine::Reason;
 use projection::store::{Head, Kept, Store};
 use projection::{Key, resequence};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use testkit::dice::Dice;
 use testkit::log::NOW;
 
 /// What the home of the second epoch did, which began after the third number.
@@ -162,6 +164,40 @@ async fn a_snapshot_and_a_split_come_to_the_same_in_the_end() {
     line.first(&[a(3, 3)]).await;
     assert_eq!(line.balances("A").await, JOINED);
     assert!(audit(&line, &events).await.is_clean() && line.shelf.kept().is_empty());
+}
+
+#[tokio::test]
+async fn any_delivery_and_any_snapshots_come_to_the_same() {
+    let events = split();
+    let at = |epoch, seq| Version { epoch, seq };
+    // What the source has at some time: what the old home knows, or what the new one does.
+    let states = [(at(0, 3), 6), (at(0, 5), 96), (at(1, 4), 606), (at(1, 6), 2_106)];
+    for seed in 0..40 {
+        let (line, mut dice) = (Line::new().await, Dice::new(seed));
+        let mut order: Vec<usize> =
+            (0..events.len()).chain((0..6).map(|_| dice.below(events.len()))).collect();
+        dice.shuffle(&mut order);
+        let mut owed: BTreeSet<usize> = BTreeSet::new();
+        while !order.is_empty() {
+            let some = order.split_off(order.len().saturating_sub(1 + dice.below(4)));
+            let (version, on_hand) = states[dice.below(states.len())];
+            line.stock.is("A", version, on_hand);
+            let comes: Vec<(Value, Comes)> = some
+                .iter()
+                .map(|it| (events[*it].clone(), if dice.percent(50) { LATE } else { Comes::First }))
+                .collect();
+            let failed = line.come(&comes).await.failed;
+            for (number, event) in some.into_iter().enumerate() {
+                let fails = failed.contains(&format!("message-{number}"));
+                _ = if fails { owed.insert(event) } else { owed.remove(&event) };
+            }
+        }
+        // Only what was asked for again comes again.
+        let rest: Vec<Value> = owed.iter().map(|it| events[*it].clone()).collect();
+        assert_eq!(line.first(&rest).await.failed.len(), 0, "seed {seed}");
+        assert_eq!(line.balances("A").await, JOINED, "seed {seed}");
+        assert!(audit(&line, &events).await.is_clean() && line.shelf.kept().is_empty(), "seed {seed}");
+    }
 }
 
 #[tokio::test]
