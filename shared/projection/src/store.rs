@@ -114,12 +114,12 @@ impl Head {
     /// Its attributes, without its key.
     pub fn attributes(&self) -> HashMap<String, AttributeValue> {
         let mut item = self.view.inner().clone();
-        item.insert("v".to_owned(), number(self.version().packed()));
+        item.insert("v".to_owned(), number(&self.version().packed()));
         item.insert("h".to_owned(), AttributeValue::S(self.hash.clone()));
         item.insert("upto".to_owned(), self.reach.attribute());
         if let Some(Kept { changes, until }) = self.kept {
-            item.insert(KEPT.to_owned(), number(changes));
-            item.insert(UNTIL.to_owned(), number(until));
+            item.insert(KEPT.to_owned(), number(&changes));
+            item.insert(UNTIL.to_owned(), number(&until));
         }
         item
     }
@@ -145,7 +145,7 @@ const KEPT: &str = "upto_kept";
 /// Until when they are.
 const UNTIL: &str = "upto_until";
 
-fn number(value: impl ToString) -> AttributeValue {
+fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
