@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 /// The queue that hears every event.
-pub const QUEUE: &str = "archive-archivist";
+pub const QUEUE: &str = archive::QUEUE;
 
 /// The handler that archives.
 pub const ARCHIVIST: &str = "archivist";
@@ -117,6 +117,9 @@ pub fn manifest() -> ArchiveManifest {
         reads: quarantine.clone(),
         writes: quarantine.clone(),
         puts_events: false,
+        scans: Vec::new(),
+        sends: Vec::new(),
+        archives: Vec::new(),
     });
     manifest.functions.push(Function {
         name: named(ARCHIVIST),
@@ -132,6 +135,9 @@ pub fn manifest() -> ArchiveManifest {
         reads: Vec::new(),
         writes: quarantine,
         puts_events: false,
+        scans: Vec::new(),
+        sends: Vec::new(),
+        archives: Vec::new(),
     });
     let task = |handler, every_hours| Task {
         name: named(handler),

@@ -7,12 +7,11 @@ use async_trait::async_trait;
 use embedded::queue::Outgoing;
 use micrograph::App;
 use micrograph::manifest::Parts;
-use micrograph::rebuild::{Built, Rebuild, Site, SiteError, Step};
+pub use micrograph::rebuild::{Answer, Ask, Audited, Listed, Named, Rebuilt};
+use micrograph::rebuild::{Rebuild, Site, SiteError, Step};
 use projection::Generation;
-use projection::audit::{Audit, Sink, Source, SourceError};
+use projection::audit::{Sink, Source, SourceError};
 use projection::delivery::REPAIR;
-use projection::generation::Alias;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,96 +19,6 @@ use tokio::sync::Mutex;
 
 /// A slice of a comparison holds so many parts of a projection in memory at most, about.
 const PASSES: u32 = 1;
-
-/// What is asked of generations.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Ask {
-    /// Which there are.
-    List,
-    /// Build a candidate and compare it; swap it in where nothing differs.
-    Rebuild {
-        /// The projection.
-        of: Named,
-        /// Whether the candidate is swapped in once it is verified.
-        swap: bool,
-    },
-    /// Swap the verified candidate in.
-    Swap(Named),
-    /// Read the generation before again.
-    Rollback(Named),
-    /// Remove the generation before.
-    Retire(Named),
-    /// Remove the candidate.
-    Discard(Named),
-    /// Compare projections with their sources.
-    Audit {
-        /// One, or all.
-        of: Option<Named>,
-        /// Whether what is lost or stale is delivered again.
-        repair: bool,
-    },
-}
-
-/// A projection by the names of its micrograph and its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    /// The micrograph.
-    pub micrograph: String,
-    /// The projection.
-    pub projection: String,
-}
-
-/// The generations of a projection.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Listed {
-    /// The projection.
-    #[serde(flatten)]
-    pub of: Named,
-    /// The version of its folds in this build.
-    pub version: u32,
-    /// Which there are; none where nobody fed it yet.
-    pub alias: Option<Alias>,
-}
-
-/// What a rebuild came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Rebuilt {
-    /// The candidate.
-    pub generation: Generation,
-    /// With how many events it was filled.
-    pub events: u64,
-    /// What the comparison saw.
-    pub audit: Audit,
-    /// How things stand now.
-    pub alias: Alias,
-}
-
-/// What the comparison of a projection saw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Audited {
-    /// The projection.
-    #[serde(flatten)]
-    pub of: Named,
-    /// The generation, which is the one that is read.
-    pub generation: Generation,
-    /// What was seen.
-    pub audit: Audit,
-    /// What was seen after events were delivered again, where they were.
-    pub repaired: Option<Audit>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// To a list.
-    Listed(Vec<Listed>),
-    /// To a rebuild.
-    Rebuilt(Box<Rebuilt>),
-    /// To a change of the alias.
-    Alias(Alias),
-    /// To an audit.
-    Audited(Vec<Audited>),
-}
 
 /// Answers, in this process. `tell` hears how far it is, in words.
 pub async fn answer(
@@ -124,14 +33,8 @@ pub async fn answer(
     Ok(match ask {
         Ask::List => Answer::Listed(list(suite).await?),
         Ask::Rebuild { of, swap } => {
-            let rebuild = rebuild(app(suite, &of)?);
-            let Built { generation, events, audit } = rebuild.build(&of.projection).await?;
-            let alias = if swap && audit.is_clean() {
-                rebuild.swap(&of.projection).await?
-            } else {
-                rebuild.app.aliases().get(&of.projection).await?.context("a candidate was begun")?
-            };
-            Answer::Rebuilt(Box::new(Rebuilt { generation, events, audit, alias }))
+            let rebuilt = rebuild(app(suite, &of)?).rebuild(&of.projection, swap).await?;
+            Answer::Rebuilt(Box::new(rebuilt))
         }
         Ask::Swap(of) => Answer::Alias(rebuild(app(suite, &of)?).swap(&of.projection).await?),
         Ask::Rollback(of) => Answer::Alias(rebuild(app(suite, &of)?).rollback(&of.projection).await?),
@@ -141,24 +44,11 @@ pub async fn answer(
             let mut audited = Vec::new();
             for (app, projection) in chosen(suite, of.as_ref())? {
                 tell(format!("{}.{projection}: comparing", app.name()));
-                audited.push(audit(&rebuild(app), projection, repair).await?);
+                audited.push(rebuild(app).audit(projection, repair).await?);
             }
             Answer::Audited(audited)
         }
     })
-}
-
-async fn audit(rebuild: &Rebuild<'_>, projection: &str, repair: bool) -> anyhow::Result<Audited> {
-    let of = Named { micrograph: rebuild.app.name().to_owned(), projection: projection.to_owned() };
-    let alias = rebuild.app.aliases().get(projection).await?.context("nobody fed the projection yet")?;
-    let generation = alias.active;
-    let audit = rebuild.compare(projection, generation).await?;
-    let repaired = if repair && !audit.is_clean() {
-        Some(rebuild.repair(projection, generation, &audit).await?)
-    } else {
-        None
-    };
-    Ok(Audited { of, generation, audit, repaired })
 }
 
 /// Rebuilds the projections whose folds changed since the generation that is read was built; tells in words.
@@ -205,22 +95,14 @@ pub async fn keep_auditing(suite: &Arc<Suite>, every: Duration) {
 }
 
 fn all(suite: &Suite) -> Vec<Named> {
-    let of = |app: &Arc<App>| {
-        let named =
-            |(name, _): (&str, u32)| Named { micrograph: app.name().to_owned(), projection: name.to_owned() };
-        app.projections().map(named).collect::<Vec<_>>()
-    };
+    let of = |app: &Arc<App>| app.projections().map(|(name, _)| Named::of(app, name)).collect::<Vec<_>>();
     suite.apps.values().flat_map(of).collect()
 }
 
 async fn list(suite: &Suite) -> anyhow::Result<Vec<Listed>> {
     let mut listed = Vec::new();
-    for (app, projection) in chosen(suite, None)? {
-        let of = Named { micrograph: app.name().to_owned(), projection: projection.to_owned() };
-        let version =
-            app.projections().find(|(name, _)| *name == projection).map_or(0, |(_, version)| version);
-        let alias = app.aliases().get(projection).await?;
-        listed.push(Listed { of, version, alias });
+    for app in suite.apps.values() {
+        listed.extend(micrograph::rebuild::ask::list(app).await?);
     }
     Ok(listed)
 }

@@ -12,6 +12,7 @@ use embedded::topic::Subscription;
 use embedded::{DynamoDb, EventSourceMapping, QueueConfig};
 use micrograph::App;
 use micrograph::manifest::{Feed, Function, Parts, Queue, Rule, Target, TopicSubscription, Trigger};
+use micrograph::rebuild::role::GENERATIONS;
 use serde_json::Value;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
@@ -181,6 +182,8 @@ pub fn start(suite: &Suite, stop: &watch::Sender<bool>) -> anyhow::Result<Vec<Jo
                     };
                     pumps.push(tokio::spawn(pump.run(stop.subscribe())));
                 }
+                // Here `generations` and its audits run in this process, over its own queues and archive.
+                Trigger::Schedule { .. } if function.handler == GENERATIONS => {}
                 Trigger::Schedule { minutes } => {
                     let every = Duration::from_secs(60 * u64::from(*minutes));
                     let (app, handler) = (Arc::clone(app), function.handler.clone());

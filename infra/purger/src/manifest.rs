@@ -57,6 +57,9 @@ pub fn manifest() -> Manifest {
         reads: Vec::new(),
         writes: Vec::new(),
         puts_events: false,
+        scans: Vec::new(),
+        sends: Vec::new(),
+        archives: Vec::new(),
     });
     manifest
 }

@@ -21,3 +21,6 @@ pub use rewrite::{Compacted, Erased};
 pub use store::{Archive, HourSummary, StorageError};
 
 pub use object_store;
+
+/// The queue that hears every event, before any prefix of a deployment: what is on it isn't archived yet.
+pub const QUEUE: &str = "archive-archivist";

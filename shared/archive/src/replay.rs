@@ -216,7 +216,8 @@ struct InHour {
 impl Run<'_> {
     async fn all(&mut self, span: &Span, cursor: Option<&Cursor>) -> Result<(), Failure> {
         let after = |object: &Listed| cursor.is_none_or(|cursor| object.name > cursor.0);
-        let days = self.archive.days(span).await.map_err(Failure::Storage)?;
+        let mut days = self.archive.days(span).await.map_err(Failure::Storage)?;
+        days.retain(|day| cursor.is_none_or(|cursor| day.reaches(&cursor.0)));
         for day in &days {
             for object in self.archive.day(day, span).await.map_err(Failure::Storage)? {
                 if after(&object) {

@@ -64,6 +64,14 @@ pub(crate) struct Day {
     date: [u16; 3],
 }
 
+impl Day {
+    /// Whether it can hold anything that comes after an object.
+    pub(crate) fn reaches(&self, after: &ObjectName) -> bool {
+        let [year, month, day, _] = after.hour.0;
+        (self.domain.as_str(), self.date) >= (after.domain.as_str(), [year, month, day])
+    }
+}
+
 /// What became of reading an object.
 pub(crate) enum Content {
     Lines(String),

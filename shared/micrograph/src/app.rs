@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::generations::Read;
 use crate::manifest::{Manifest, Queue, Replication};
 use crate::publisher::{PublishError, Publisher};
+use crate::rebuild::role::AskError;
 use crate::regions::{Book, Handed, Homes, Regions, Replicas};
 use crate::snapshots::Owned;
 use crate::subgraph::Subgraph;
@@ -77,6 +78,9 @@ pub enum InvokeError {
     /// The bus did not take what the other regions are told.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// What was asked of the generations was not done.
+    #[error(transparent)]
+    Generations(#[from] AskError),
     /// What the invocation stands on could not be read or written for now.
     #[error("what the invocation stands on can't be read or written for now")]
     Store(#[from] StoreError),

@@ -3,6 +3,8 @@
 use crate::app::App;
 use crate::edge::Marks;
 use crate::manifest::Parts;
+use crate::rebuild::place::Reached;
+use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::Version;
 use federation::ReadError;
 use federation::read::Alias;
@@ -13,7 +15,7 @@ use projection::dynamodb::DynamoStore;
 use projection::generation::Aliases;
 use projection::store::{Store, StoreError};
 use projection::{Generation, Projection, decode, delivery};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -91,44 +93,62 @@ impl App {
     /// Hands over the last events of every aggregate that it owns, as they stand in its tables: the latest State or
     /// end of each, and every Delta.
     pub async fn read_owned(&self, types: &[(&str, &str)], sink: &mut dyn Sink) -> Result<(), SourceError> {
-        if !types.iter().any(|(domain, _)| *domain == self.name()) {
-            return Ok(());
-        }
-        for aggregate in &self.micrograph().owns {
-            let table = self.environment().table(&self.micrograph().aggregate_table(aggregate).name);
-            let mut after = None;
-            loop {
-                let scan = self.environment().dynamodb.scan().table_name(&table).consistent_read(true);
-                let scan = scan
-                    .projection_expression("pk, sk, #e")
-                    .expression_attribute_names("#e", delivery::OUTBOX);
-                let page = scan.limit(PAGE).set_exclusive_start_key(after).send().await;
-                let page = page.map_err(|error| {
-                    SourceError::new(&table, projection::dynamodb::failure("Scan", &table, error))
-                })?;
-                let items = page.items.unwrap_or_default();
-                let outboxes = items.iter().filter_map(|item| item.get(delivery::OUTBOX)?.as_l().ok());
-                let texts = outboxes.flatten().filter_map(|event| event.as_s().ok());
-                let wanted = texts.filter_map(|text| {
-                    let header = decode::header(text).ok()?;
-                    types
-                        .contains(&(header.domain.as_ref(), header.name.as_ref()))
-                        .then(|| (header.subject.into_owned(), header.version, Arc::from(text.as_str())))
-                });
-                let mut wanted: Vec<(String, Version, Arc<str>)> = wanted.collect();
-                // Where changes have an order, fewer have to wait for those before them.
-                wanted.sort_unstable();
-                let events: Vec<Arc<str>> = wanted.into_iter().map(|(_, _, text)| text).collect();
-                if !events.is_empty() {
-                    sink.take(events).await?;
-                }
-                after = page.last_evaluated_key.filter(|key| !key.is_empty());
-                if after.is_none() {
-                    break;
-                }
-            }
+        let mut from = Some(Reached::default());
+        while let Some(at) = from {
+            from = self.read_owned_page(types, at, sink).await?;
         }
         Ok(())
+    }
+
+    /// Hands over a page of what [`App::read_owned`] does; gives from where to go on, none at the end.
+    pub(crate) async fn read_owned_page(
+        &self,
+        types: &[(&str, &str)],
+        from: Reached,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Reached>, SourceError> {
+        let wanted = types.iter().any(|(domain, _)| *domain == self.name());
+        let aggregate = self.micrograph().owns.get(from.tables).filter(|_| wanted);
+        let Some(aggregate) = aggregate else { return Ok(None) };
+        let table = self.environment().table(&self.micrograph().aggregate_table(aggregate).name);
+        let text = |text: String| AttributeValue::S(text);
+        let after = from
+            .after
+            .map(|(pk, sk)| HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))]));
+        let scan = self.environment().dynamodb.scan().table_name(&table).consistent_read(true);
+        let scan =
+            scan.projection_expression("pk, sk, #e").expression_attribute_names("#e", delivery::OUTBOX);
+        let page = scan.limit(PAGE).set_exclusive_start_key(after).send().await;
+        let page = page.map_err(|error| {
+            SourceError::new(&table, projection::dynamodb::failure("Scan", &table, error))
+        })?;
+        let items = page.items.unwrap_or_default();
+        let outboxes = items.iter().filter_map(|item| item.get(delivery::OUTBOX)?.as_l().ok());
+        let texts = outboxes.flatten().filter_map(|event| event.as_s().ok());
+        let wanted = texts.filter_map(|text| {
+            let header = decode::header(text).ok()?;
+            types
+                .contains(&(header.domain.as_ref(), header.name.as_ref()))
+                .then(|| (header.subject.into_owned(), header.version, Arc::from(text.as_str())))
+        });
+        let mut wanted: Vec<(String, Version, Arc<str>)> = wanted.collect();
+        // Where changes have an order, fewer have to wait for those before them.
+        wanted.sort_unstable();
+        let events: Vec<Arc<str>> = wanted.into_iter().map(|(_, _, text)| text).collect();
+        if !events.is_empty() {
+            sink.take(events).await?;
+        }
+        let last = page.last_evaluated_key.and_then(|mut key| {
+            let mut text = |name: &str| match key.remove(name) {
+                Some(AttributeValue::S(text)) => Some(text),
+                _ => None,
+            };
+            Some((text("pk")?, text("sk")?))
+        });
+        Ok(Some(match last {
+            Some(last) => Reached { after: Some(last), ..from },
+            None => Reached { tables: from.tables + 1, after: None },
+        }))
     }
 }
 

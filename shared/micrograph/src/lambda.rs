@@ -4,6 +4,7 @@ use crate::app::{App, InvokeError};
 use crate::declaration::Micrograph;
 use crate::environment::Environment;
 use crate::manifest::Manifest;
+use crate::rebuild::role::{GENERATIONS, Generations};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -76,16 +77,24 @@ pub async fn until_asked_to_end(serving: impl Future<Output = anyhow::Result<()>
 }
 
 async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> anyhow::Result<()> {
+    let generations = match handler.as_str() {
+        GENERATIONS => Some(Arc::new(Generations::from_env(Arc::clone(&app)).await?)),
+        _ => None,
+    };
     let invoke = |event: LambdaEvent<Box<RawValue>>| {
-        let (app, handler) = (Arc::clone(&app), handler.clone());
+        let (app, handler, generations) = (Arc::clone(&app), handler.clone(), generations.clone());
         async move {
             let context = event.context;
             let span = span(&handler, &context);
-            let deadline = Instant::now() + remaining(context.deadline, app.environment().clock);
-            let answer = Box::pin(
-                app.invoke(&handler, event.payload.get().as_bytes(), Some(deadline)).instrument(span),
-            )
-            .await;
+            let deadline = Some(Instant::now() + remaining(context.deadline, app.environment().clock));
+            let payload = event.payload.get().as_bytes();
+            let answer = match &generations {
+                Some(generations) => {
+                    let answer = Box::pin(generations.handle(payload, deadline).instrument(span)).await;
+                    answer.map_err(InvokeError::from)
+                }
+                None => Box::pin(app.invoke(&handler, payload, deadline).instrument(span)).await,
+            };
             let answer = answer.map_err(|error| {
                 let message = telemetry::error_chain(&error);
                 tracing::error!(error = message, "the invocation failed");
@@ -110,6 +119,7 @@ fn kind(error: &InvokeError) -> &'static str {
         InvokeError::UnknownHandler { .. } => "UnknownHandler",
         InvokeError::UnknownRegion { .. } => "UnknownRegion",
         InvokeError::Store(_) => "Store",
+        InvokeError::Generations(error) => error.kind(),
         InvokeError::Publish(_) => "Publish",
         InvokeError::Consume(ConsumeError::Payload(_)) => "Payload",
         InvokeError::Consume(ConsumeError::Unfinished) => "Unfinished",

@@ -6,6 +6,7 @@ pub mod manifest;
 pub mod reads;
 
 pub mod app;
+mod aws;
 pub mod edge;
 pub mod environment;
 

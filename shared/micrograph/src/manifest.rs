@@ -1,8 +1,13 @@
 //! What a micrograph needs of its surroundings, as data: read by the local suite, and by the CDK through
 //! `bootstrap manifest`.
 
+mod parts;
+
+pub use parts::{Feed, Parts};
+
 use crate::declaration::{Micrograph, Published, Subscription};
 use crate::reads::{self, Reads};
+use crate::rebuild::role::GENERATIONS;
 use crate::regions::{self, REPLICAS};
 use contracts::event;
 use projection::quarantine::COMMANDS;
@@ -148,6 +153,15 @@ pub struct Function {
     pub writes: Vec<String>,
     /// Whether it puts events on the bus.
     pub puts_events: bool,
+    /// The tables that it reads as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scans: Vec<String>,
+    /// The queues that it sends to, and looks at; of a projection's, at what takes from it too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sends: Vec<String>,
+    /// The domains whose events it reads in the archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<String>,
 }
 
 /// A generation of a projection: a table, a queue and a function of one name.
@@ -203,6 +217,11 @@ pub enum AlarmMetric {
     },
     /// The metric `QuarantineEntries` of the micrograph, which its function `watch` measures.
     QuarantineEntries,
+    /// The metric `PartsDrifted` of a projection, which its function `generations` measures.
+    PartsDrifted {
+        /// The projection.
+        projection: &'static str,
+    },
 }
 
 /// What invokes a function.
@@ -251,6 +270,12 @@ const TIMEOUT: u32 = 30;
 /// How long the batch of a consumer is gathered.
 const WINDOW: u32 = 1;
 const FOURTEEN_DAYS: u32 = 14 * 24 * 3600;
+/// The most that Lambda gives: a rebuild goes on in further invocations.
+const LONG_TIMEOUT: u32 = 900;
+/// The memory with which Lambda gives a processor of its own, in MB.
+const ONE_PROCESSOR: u32 = 1_769;
+/// How many minutes pass from one drift audit of all projections to the next.
+const AUDITED_EVERY: u32 = 24 * 60;
 
 impl Manifest {
     /// The manifest of a micrograph, with the generations of its projections that are deployed with it.
@@ -313,6 +338,7 @@ impl Manifest {
             });
         }
         manifest.watched(micrograph);
+        manifest.rebuilt(micrograph);
         if micrograph.serves.is_some() {
             let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
             let versions = micrograph.consumes.iter().flat_map(Subscription::versions);
@@ -347,6 +373,35 @@ impl Manifest {
             }
             let depth = AlarmMetric::QueueDepth { queue: dead_letter_queue.clone() };
             self.alarms.push(Alarm { name: format!("{dead_letter_queue}-depth"), metric: depth, above: 0 });
+        }
+    }
+
+    /// What rebuilds its projections and compares them with their sources.
+    fn rebuilt(&mut self, micrograph: &Micrograph) {
+        if micrograph.consumes.is_empty() {
+            return;
+        }
+        let domains =
+            micrograph.projections().flat_map(Projection::consumes).map(|(domain, _)| domain.to_owned());
+        let domains: BTreeSet<String> = domains.collect();
+        let owned = micrograph.owns.iter().filter(|_| domains.contains(micrograph.name));
+        let owned = owned.map(|it| micrograph.aggregate_table(it).name);
+        let deployed: Vec<String> = self.projections.iter().map(|it| it.deployed.clone()).collect();
+        let aliases = vec![micrograph.generations_table().name];
+        self.functions.push(Function {
+            trigger: Trigger::Schedule { minutes: AUDITED_EVERY },
+            timeout_seconds: LONG_TIMEOUT,
+            memory_mb: ONE_PROCESSOR,
+            reads: aliases.clone(),
+            writes: aliases,
+            scans: owned.chain(deployed.iter().cloned()).collect(),
+            sends: deployed,
+            archives: domains.into_iter().collect(),
+            ..Function::of(micrograph, GENERATIONS)
+        });
+        for projection in micrograph.projections().map(Projection::name) {
+            let name = format!("{}-{projection}-drift", micrograph.name);
+            self.alarms.push(Alarm { name, metric: AlarmMetric::PartsDrifted { projection }, above: 0 });
         }
     }
 
@@ -443,90 +498,6 @@ impl Replication {
     }
 }
 
-/// What a generation of a projection needs of its surroundings.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parts {
-    /// Where it is stored.
-    pub table: Table,
-    /// From which it is fed.
-    pub queue: Queue,
-    /// What reaches the queue.
-    pub feed: Feed,
-    /// Its consumer.
-    pub function: Function,
-}
-
-/// What reaches the queue of a projection.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Feed {
-    /// Events of the bus.
-    Rule(Rule),
-    /// Events of SNS topics.
-    Topics(Vec<TopicSubscription>),
-}
-
-impl Parts {
-    pub(crate) fn of(
-        micrograph: &Micrograph,
-        subscription: &Subscription,
-        folds: &Projection,
-        generation: Generation,
-    ) -> Self {
-        let table = folds.table(micrograph.name, generation);
-        let queue = Queue::new(&table.name, folds.name(), false);
-        let sources: BTreeSet<String> = folds.consumes().map(|(domain, _)| event::source(domain)).collect();
-        let names: BTreeSet<&str> = folds.consumes().map(|(_, name)| name).collect();
-        let pattern = json!({ "source": sources, "detail-type": names });
-        let feed = if subscription.topics.is_empty() {
-            let (name, target) = (queue.name.clone(), Target::Queue(queue.name.clone()));
-            Feed::Rule(Rule { name, pattern, target })
-        } else {
-            let subscribed = |topic: &&'static str| TopicSubscription {
-                topic,
-                queue: queue.name.clone(),
-                raw_delivery: false,
-                filter_policy: pattern.clone(),
-            };
-            Feed::Topics(subscription.topics.iter().map(subscribed).collect())
-        };
-        let function = Function {
-            name: table.name.clone(),
-            handler: generation.handler(folds.name()),
-            trigger: Trigger::Queue {
-                queue: queue.name.clone(),
-                batch_size: 1_000,
-                window_seconds: WINDOW,
-                maximum_concurrency: 2,
-            },
-            reads: [
-                table.name.clone(),
-                micrograph.quarantine_table().name,
-                micrograph.generations_table().name,
-            ]
-            .into_iter()
-            .chain(pulled(micrograph, folds))
-            .collect(),
-            writes: vec![
-                table.name.clone(),
-                micrograph.quarantine_table().name,
-                micrograph.generations_table().name,
-            ],
-            // What changed, for caches.
-            puts_events: true,
-            ..Function::of(micrograph, "")
-        };
-        Self { table, queue, feed, function }
-    }
-}
-
-/// The tables of aggregates of its own whose state a projection goes on from, where changes never come.
-fn pulled(micrograph: &Micrograph, folds: &Projection) -> impl Iterator<Item = String> {
-    let own = folds
-        .pulls()
-        .filter(|(domain, aggregate)| *domain == micrograph.name && micrograph.owns.contains(aggregate));
-    own.map(|(_, aggregate)| micrograph.aggregate_table(aggregate).name)
-}
-
 fn published(micrograph: &Micrograph) -> Vec<String> {
     let name = |Published { name, major, .. }: &Published| format!("{}.{name}.v{major}", micrograph.name);
     let names: BTreeSet<String> = micrograph.publishes.iter().map(name).collect();
@@ -573,6 +544,9 @@ impl Function {
             reads: Vec::new(),
             writes: Vec::new(),
             puts_events: false,
+            scans: Vec::new(),
+            sends: Vec::new(),
+            archives: Vec::new(),
         }
     }
 }

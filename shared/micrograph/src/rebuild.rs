@@ -4,6 +4,14 @@
 //! Subscribed first, filled then: an event of which a scan knows nothing yet is in the queue by then. What is filled
 //! in are ordinary deliveries, in no order; every apply is a join, so nothing has to be held back meanwhile.
 
+pub mod ask;
+pub mod aws;
+mod past;
+pub mod place;
+pub mod role;
+
+pub use ask::{Answer, Ask, Audited, Listed, Named, Rebuilt, Unfinished};
+
 use crate::app::App;
 use crate::manifest::Parts;
 use async_trait::async_trait;
@@ -143,6 +151,17 @@ impl Rebuild<'_> {
     /// # Errors
     /// See [`RebuildError`]; the generation that is read is untouched in each case.
     pub async fn build(&self, projection: &str) -> Result<Built, RebuildError> {
+        let (generation, parts) = self.begin(projection).await?;
+        let mut feed = Fill { site: self.site, queue: &parts.queue.name, tell: self.tell, events: 0 };
+        let types = self.types(projection, generation)?;
+        self.source.read(&types, &mut feed).await?;
+        let events = feed.events;
+        self.catch_up(&parts).await?;
+        self.judge(projection, generation, events).await
+    }
+
+    /// Begins a candidate, or goes on with the one that was begun; from now on it is fed.
+    pub(crate) async fn begin(&self, projection: &str) -> Result<(Generation, Parts), RebuildError> {
         let version = self.version(projection)?;
         self.finish_removal(projection).await?;
         let alias = self.app.aliases().begin(projection, version).await?;
@@ -152,13 +171,23 @@ impl Rebuild<'_> {
         let parts = self.parts(projection, generation)?;
         self.site.raise(self.app, &parts).await?;
         (self.tell)(Step::Raised(generation));
-        let mut feed = Fill { site: self.site, queue: &parts.queue.name, tell: self.tell, events: 0 };
-        let types = self.types(projection, generation)?;
-        let types: Vec<(&str, &str)> = types.iter().map(|(domain, name)| (*domain, *name)).collect();
-        self.source.read(&types, &mut feed).await?;
-        let events = feed.events;
+        Ok((generation, parts))
+    }
+
+    /// Waits until what the candidate was filled with is handled.
+    pub(crate) async fn catch_up(&self, parts: &Parts) -> Result<(), RebuildError> {
         self.site.settled(&parts.queue.name).await?;
         (self.tell)(Step::CaughtUp);
+        Ok(())
+    }
+
+    /// Compares the candidate with its sources, and notes what came of it.
+    pub(crate) async fn judge(
+        &self,
+        projection: &str,
+        generation: Generation,
+        events: u64,
+    ) -> Result<Built, RebuildError> {
         let audit = self.compare(projection, generation).await?;
         let verdict = if audit.is_clean() { Progress::Verified } else { Progress::Failed };
         self.app.aliases().judge(projection, generation, verdict).await?;
@@ -262,7 +291,7 @@ impl Rebuild<'_> {
         self.app.parts(projection, generation).ok_or(RebuildError::NoFolds(generation))
     }
 
-    fn types(
+    pub(crate) fn types(
         &self,
         projection: &str,
         generation: Generation,
@@ -273,11 +302,11 @@ impl Rebuild<'_> {
 }
 
 /// Puts what a source hands over on the candidate's queue.
-struct Fill<'a> {
-    site: &'a dyn Site,
-    queue: &'a str,
-    tell: &'a (dyn Fn(Step) + Send + Sync),
-    events: u64,
+pub(crate) struct Fill<'a> {
+    pub site: &'a dyn Site,
+    pub queue: &'a str,
+    pub tell: &'a (dyn Fn(Step) + Send + Sync),
+    pub events: u64,
 }
 
 #[async_trait]
