@@ -218,6 +218,8 @@ def quiet(region):
 ORDERS = 6
 # Orders that are placed after a region took over.
 TAKEN_OVER = 4
+# The number of the order that is placed after a swap.
+REBUILT = ORDERS + 1 + TAKEN_OVER
 
 
 def placed(number):
@@ -415,7 +417,7 @@ def archived(region):
 def a_replay_changes_nothing():
     def all_there():
         lines = archived(HOME)
-        return lines if sum('"OrderPlaced"' in line for line in lines) >= ORDERS + 1 + TAKEN_OVER else None
+        return lines if sum('"OrderPlaced"' in line for line in lines) >= REBUILT + 1 else None
 
     lines = until("every order is in the archive", all_there)
     before = projections(HOME)
@@ -450,6 +452,78 @@ def a_region_takes_over_what_was_at_home_in_another():
         assert order["region"]["S"] == AWAY, f"order {number} was decided in {order['region']['S']}"
 
 
+def generations(service, ask):
+    """Asks the function that rebuilds, again while it says that there is more to do."""
+    functions = client("lambda", HOME)
+
+    def answered():
+        answer = functions.invoke(FunctionName=f"{NAME}-{service}-generations", Payload=json.dumps(ask))
+        told = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"{ask}: {told}")
+        return None if "continue" in told else told
+
+    return until(f"{ask} is done", answered)
+
+
+class Reading(threading.Thread):
+    """Asks for what was sold, over and over, and keeps what it saw and what failed."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen, self.failed, self.over = [], [], False
+
+    def run(self):
+        while not self.over:
+            try:
+                self.seen.append(sold(HOME)[0])
+            except Exception as error:  # noqa: BLE001 - whatever a reader sees is what counts
+                self.failed.append(repr(error))
+
+
+def a_projection_is_rebuilt_and_swapped_while_it_is_read():
+    """Its candidate is deployed beside it; what it heard since is taken away, as if it had been deployed only now."""
+    dynamodb, of = client("dynamodb", HOME), {"micrograph": "popularity", "projection": "sales"}
+    candidate, before = "popularity-sales-1-1", sold(HOME)
+    for item in items(HOME, candidate):
+        dynamodb.delete_item(TableName=f"{NAME}-{candidate}", Key={"pk": item["pk"], "sk": item["sk"]})
+    assert items(HOME, candidate) == []
+    reading = Reading()
+    reading.start()
+    try:
+        rebuilt = generations("popularity", {"rebuild": {"of": of, "swap": True}})["rebuilt"]
+        assert rebuilt["audit"]["drifted"] == 0 and rebuilt["audit"]["compared"] > 0, rebuilt
+        assert rebuilt["events"] > 0, rebuilt
+        assert (rebuilt["alias"]["active"], rebuilt["alias"]["previous"]) == ("1-1", "1"), rebuilt
+        # Longer than a reader goes by what it knows of the alias.
+        time.sleep(2)
+        assert sold(HOME) == before, f"{sold(HOME)}, not {before}"
+        send(HOME, [placed(REBUILT)])
+        for region in REGIONS:
+            counts(region, REBUILT + 1)
+        settled()
+        until("both generations hold the same", lambda: items(HOME, candidate) == items(HOME, "popularity-sales-1"))
+        alias = generations("popularity", {"rollback": of})["alias"]
+        assert (alias["active"], alias["previous"]) == ("1", "1-1"), alias
+        time.sleep(2)
+        counts(HOME, REBUILT + 1)
+    finally:
+        reading.over = True
+        reading.join(PATIENCE)
+    assert not reading.failed, f"{len(reading.failed)} of {len(reading.seen)} reads failed: {reading.failed[:3]}"
+    assert len(reading.seen) > 10 and reading.seen == sorted(reading.seen), f"a generation that is not full was read: {reading.seen}"
+
+
+def an_audit_finds_an_event_that_no_queue_remembers():
+    dynamodb, of = client("dynamodb", HOME), {"micrograph": "catalogue", "projection": "products"}
+    lost = items(HOME, "catalogue-products-1")[0]
+    dynamodb.delete_item(TableName=f"{NAME}-catalogue-products-1", Key={"pk": lost["pk"], "sk": lost["sk"]})
+    (found,) = generations("catalogue", {"audit": {"of": of, "repair": True}})["audited"]
+    assert [it["drift"] for it in found["audit"]["findings"]] == ["lost"], found
+    assert found["repaired"]["drifted"] == 0, found
+    assert lost in items(HOME, "catalogue-products-1")
+
+
 CHECKS = [
     orders_reach_every_projection,
     both_regions_show_the_same,
@@ -458,6 +532,8 @@ CHECKS = [
     a_function_may_do_what_it_declares_and_nothing_else,
     a_killed_functions_messages_come_again,
     a_region_takes_over_what_was_at_home_in_another,
+    a_projection_is_rebuilt_and_swapped_while_it_is_read,
+    an_audit_finds_an_event_that_no_queue_remembers,
     a_replay_changes_nothing,
 ]
 

@@ -33,6 +33,7 @@ export type Parameter =
   | 'bus/name'
   | 'alarms/topic'
   | 'archive/bucket'
+  | 'archive/key'
   | `topics/${string}`
   | `commands/${string}`
   | `subgraphs/${string}`;

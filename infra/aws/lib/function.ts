@@ -40,7 +40,7 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
       resources: [logGroup.logGroupArn],
     }),
   );
-  except(role, 'AwsSolutions-IAM5[Resource::*]', 'Trace segments and the list of streams belong to no resource: AWS allows them for all or none.');
+  except(role, 'AwsSolutions-IAM5[Resource::*]', 'Trace segments and the lists of streams and of mappings belong to no resource: AWS allows them for all or none.');
   return new lambda.Function(scope, `Function-${declared.name}`, {
     functionName,
     code,

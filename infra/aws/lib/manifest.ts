@@ -85,6 +85,12 @@ export interface Fn {
   reads: string[];
   writes: string[];
   putsEvents: boolean;
+  /** The tables that it reads as a whole. */
+  scans?: string[];
+  /** The queues that it sends to, and looks at. */
+  sends?: string[];
+  /** The domains whose events it reads in the archive. */
+  archives?: string[];
 }
 
 export type Trigger =
@@ -98,6 +104,7 @@ export type Alarm = { name: string; above: number } & (
   | { metric: 'queueAge'; queue: string }
   | { metric: 'queueDepth'; queue: string }
   | { metric: 'quarantineEntries' }
+  | { metric: 'partsDrifted'; projection: string }
 );
 
 export interface Projection {
@@ -170,7 +177,8 @@ export function checked(manifest: Manifest): Manifest {
     if (!holds) throw new ManifestError(why);
   };
   for (const fn of manifest.functions) {
-    for (const table of [...fn.reads, ...fn.writes]) must(tables.has(table), `${fn.name} uses the table ${table}, which isn't declared`);
+    for (const table of [...fn.reads, ...fn.writes, ...(fn.scans ?? [])]) must(tables.has(table), `${fn.name} uses the table ${table}, which isn't declared`);
+    for (const queue of fn.sends ?? []) must(queues.has(queue), `${fn.name} sends to the queue ${queue}, which isn't declared`);
     const { trigger } = fn;
     if (trigger.type === 'queue') {
       const queue = queues.get(trigger.queue);
@@ -224,8 +232,15 @@ export function withGeneration(manifest: Manifest, projection: string, generatio
     if (fn.trigger.type === 'queues') {
       return { ...fn, trigger: { ...fn.trigger, queues: [...fn.trigger.queues, `${to}-dead-letters`] } };
     }
-    // Who reads what is deployed reads the build once it is swapped in.
-    return fn.name !== from && fn.reads.includes(from) ? { ...fn, reads: [...fn.reads, to] } : fn;
+    // Who reads what is deployed reads the build once it is swapped in; who fills and compares does so with the build.
+    const withBuild = (names: string[]) => (names.includes(from) ? [...names, to] : names);
+    if (fn.name === from) return fn;
+    return {
+      ...fn,
+      reads: withBuild(fn.reads),
+      ...(fn.scans && { scans: withBuild(fn.scans) }),
+      ...(fn.sends && { sends: withBuild(fn.sends) }),
+    };
   });
   return checked({
     ...manifest,

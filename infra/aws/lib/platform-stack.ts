@@ -55,6 +55,7 @@ export class PlatformStack extends Stack {
     });
     deployment.publish(this, 'bus/name', this.bus.eventBusName);
     deployment.publish(this, 'alarms/topic', this.alarmTopic.topicArn);
+    deployment.publish(this, 'archive/key', key.keyArn);
     for (const { bucket } of this.archive.buckets.values()) {
       deployment.publish(this, 'archive/bucket', bucket.bucketName);
     }

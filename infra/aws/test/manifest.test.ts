@@ -30,6 +30,7 @@ test('what AWS would not take, or what could not work, is refused when it is syn
   const cases: [RegExp, (manifest: Manifest) => void][] = [
     [/hides messages for 30 s/, (it) => it.queues.forEach((queue) => { queue.visibilityTimeoutSeconds = 30; })],
     [/uses the table gone/, (it) => it.functions[0]!.reads.push('gone')],
+    [/sends to the queue gone/, (it) => it.functions.forEach((fn) => { fn.sends = ['gone']; })],
     [/triggered by the queue/, (it) => { it.queues = []; }],
     [/reads the stream of/, (it) => it.tables.forEach((table) => { table.stream = false; })],
     [/has a target that isn't declared/, (it) => { it.rules[0]!.queue = 'gone'; }],
@@ -54,6 +55,8 @@ test('another build of a projection has a table, a queue, a rule and a function 
   assert.deepEqual(consumer?.trigger.type === 'queue' && consumer.trigger.queue, name);
   const subgraph = after.functions.find((it) => it.handler === 'subgraph');
   assert.ok(subgraph?.reads.includes(name) && subgraph.reads.includes('pricing-offers-1'), 'it is read after the swap');
+  const generations = after.functions.find((it) => it.handler === 'generations');
+  assert.ok(generations?.scans?.includes(name) && generations.sends?.includes(name), 'it is filled and compared');
   const letters = after.functions.find((it) => it.handler === 'dead-letters');
   assert.ok(letters?.trigger.type === 'queues' && letters.trigger.queues.includes(`${name}-dead-letters`));
   assert.equal(after.alarms.filter((it) => it.name.startsWith(name)).length, 3);

@@ -93,6 +93,13 @@ for (const stack of home) {
       assert.equal(invoked.length, hands ? 1 : 0, `${fn.name} hands commands to their homes`);
       for (const it of invoked) assert.match(it, new RegExp(`:lambda:${AWAY}:.*:function:shop-${name}-commands`));
       assert.equal(actions.includes('events:PutEvents'), fn.putsEvents, `${fn.name} puts events`);
+      assert.deepEqual(on(['dynamodb:Scan']), new Set(fn.scans ?? []), `${fn.name} scans`);
+      const sends = statements.filter((it) => [it.Action].flat().includes('sqs:SendMessage')).flatMap((it) => [it.Resource].flat());
+      const queueIds = (fn.sends ?? []).map((it) => stack.getLogicalId(stack.micrograph.queue(it).node.defaultChild as never));
+      assert.deepEqual(sends.map((it) => it['Fn::GetAtt'][0]), queueIds, `${fn.name} sends`);
+      const objects = statements.filter((it) => [it.Action].flat().includes('s3:GetObject')).flatMap((it) => [it.Resource].flat());
+      const folders = objects.map((it) => /events\/(\w+)\/\*/.exec(JSON.stringify(it))?.[1]);
+      assert.deepEqual(folders, fn.archives ?? [], `${fn.name} reads the archive`);
       assert.ok(!actions.some((it) => it.includes('*') && it !== 'xray:*'), `${fn.name} may ${actions.join(', ')}`);
     }
   });
@@ -112,6 +119,22 @@ for (const stack of home) {
     template.resourceCountIs('AWS::CloudWatch::Dashboard', 1);
   });
 }
+
+test('a projection is rebuilt by what its own micrograph may read, and the archive of what it hears of others', () => {
+  const stack = home.find((it) => it.micrograph.manifest.micrograph === 'pricing')!;
+  const fn = one(stack, 'AWS::Lambda::Function', (it) => it.Handler === 'generations');
+  assert.equal(fn.Timeout, 900);
+  assert.match(JSON.stringify(fn.Environment.Variables.ARCHIVE_BUCKET), /archivebucket/);
+  const policies = JSON.stringify(resources(stack, 'AWS::IAM::Policy').filter((it) => it.Roles.some((role: Json) => role.Ref === fn.Role['Fn::GetAtt'][0])));
+  for (const domain of ['catalogue', 'pricing']) assert.match(policies, new RegExp(`events/${domain}/\\*`));
+  assert.doesNotMatch(policies, /events\/(orders|customers)/);
+  assert.doesNotMatch(policies, /s3:PutObject|s3:DeleteObject|sqs:DeleteMessage|dynamodb:DeleteTable/);
+  assert.match(policies, /:shop-archive-archivist"/);
+  // The audits run on their own, and somebody is told of what drifted.
+  one(stack, 'AWS::Events::Rule', (it) => it.Name === 'shop-pricing-generations' && it.ScheduleExpression === 'rate(1 day)');
+  const drift = one(stack, 'AWS::CloudWatch::Alarm', (it) => it.AlarmName === 'shop-pricing-offers-drift');
+  assert.deepEqual(drift.Dimensions.map((it: Json) => it.Name).sort(), ['Micrograph', 'Projection', 'Region']);
+});
 
 test('what is not handed over to a queue is drained into the quarantine', () => {
   const stack = home.find((it) => it.micrograph.manifest.micrograph === 'pricing')!;

@@ -82,7 +82,7 @@ test('what other regions tell of aggregates is applied to replicas; where there 
 });
 
 test('word is left for the services', () => {
-  for (const name of ['bus/name', 'alarms/topic', 'archive/bucket']) {
+  for (const name of ['bus/name', 'alarms/topic', 'archive/bucket', 'archive/key']) {
     Template.fromStack(home).hasResourceProperties('AWS::SSM::Parameter', { Name: `/shop/${name}`, Value: Match.anyValue() });
   }
 });

@@ -3,6 +3,7 @@
 //! calls at the same address.
 
 pub mod request;
+pub mod surroundings;
 
 use crate::log::NOW;
 use anyhow::{Context as _, bail};

@@ -1,10 +1,15 @@
 //! A service's binary in each of its roles, as Lambda runs it: over loopback HTTP, with payloads as AWS hands them
 //! over. One line in a service's tests stands for all of it.
 
+mod generations;
+
 use crate::delivery;
 use crate::lambda::request::{DOORS, Request, answered};
+use crate::lambda::surroundings::Surroundings;
 use crate::lambda::{Answer, Function, REGION};
 use anyhow::{Context as _, ensure};
+use archive::Archive;
+use archive::object_store::memory::InMemory;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const PREFIX: &str = "test-";
 const BUS: &str = "bus";
+const BUCKET: &str = "archive";
 /// A queue that hears everything.
 const HEARD: &str = "heard";
 const POISON: &str = r#"{"name": "ada@example.org""#;
@@ -40,6 +46,7 @@ pub async fn work(binary: &str, micrograph: fn() -> Micrograph) -> anyhow::Resul
         let worked = match &function.trigger {
             Trigger::Http => subgraph(&account, binary).await,
             Trigger::Stream { .. } => outbox(&account, binary).await,
+            Trigger::Schedule { .. } if handler == "generations" => generations::work(&account, binary).await,
             Trigger::Schedule { .. } => watch(&account, binary).await,
             Trigger::Queues { queues, .. } => dead_letters(&account, binary, queues).await,
             Trigger::Queue { .. } if handler == "commands" => commands(&account, binary).await,
@@ -56,6 +63,8 @@ pub struct Account {
     dynamodb: DynamoDb,
     queues: Queues,
     bus: EventBus,
+    archive: Archive,
+    around: Surroundings,
     away: Arc<AtomicBool>,
 }
 
@@ -81,14 +90,29 @@ impl Account {
         };
         let app = App::new(micrograph, environment);
         app.create_tables().await?;
-        Ok(Self { app, dynamodb, queues, bus, away: Arc::default() })
+        let objects = Arc::new(InMemory::new());
+        let around = Surroundings {
+            queues: queues.clone(),
+            bucket: BUCKET,
+            objects: objects.clone(),
+            mapped: Arc::default(),
+            refusals: Arc::default(),
+        };
+        Ok(Self { app, dynamodb, queues, bus, archive: Archive::new(objects), around, away: Arc::default() })
     }
 
     /// Starts a binary in a role.
     pub async fn start(&self, binary: &str, handler: &str) -> anyhow::Result<Function> {
         let services = embedded::http::router(&self.dynamodb, Some(&self.bus));
         let services: Router = services.layer(from_fn_with_state(Arc::clone(&self.away), unless_away));
-        let variables = [("TABLE_PREFIX", PREFIX), ("EVENT_BUS", BUS), ("ARCHIVE_BUCKET", "archive")];
+        let variables = [
+            ("TABLE_PREFIX", PREFIX),
+            ("EVENT_BUS", BUS),
+            ("ARCHIVE_BUCKET", BUCKET),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("QUEUE_QUIET_SECONDS", "0"),
+        ];
+        let services = self.around.clone().before(services);
         Function::start(Path::new(binary), handler, services, &variables).await
     }
 
@@ -111,6 +135,7 @@ impl Account {
                 delivery::sqs(events.iter().enumerate().map(|(number, event)| body(number, event)))
             }
             Trigger::Queues { .. } => delivery::sqs(["a dead letter"]),
+            Trigger::Schedule { .. } if function.handler == "generations" => r#""list""#.to_owned(),
             Trigger::Schedule { .. } => delivery::scheduled(),
             Trigger::Http => anyhow::bail!("{} answers requests", function.handler),
         })

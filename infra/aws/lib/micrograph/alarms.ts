@@ -59,6 +59,8 @@ function metric(micrograph: Micrograph, alarm: Alarm): cloudwatch.IMetric {
       return micrograph.queue(alarm.queue).metricApproximateNumberOfMessagesVisible(maximum);
     case 'quarantineEntries':
       return measured(micrograph, 'QuarantineEntries', { ...maximum });
+    case 'partsDrifted':
+      return measured(micrograph, 'PartsDrifted', { ...maximum }, { Projection: alarm.projection });
   }
 }
 
@@ -86,5 +88,7 @@ function described(alarm: Alarm): string {
       return 'A consumer gave up on messages; they are put into the quarantine.';
     case 'quarantineEntries':
       return 'Messages could not be applied. See them, with their reasons, in the quarantine; edit, redrive or discard them.';
+    case 'partsDrifted':
+      return 'The projection differs from its sources: the log of the function `generations` names what. An audit that repairs delivers again what is lost or stale; a rebuild makes the rest right.';
   }
 }

@@ -1,10 +1,14 @@
 import { Duration, Stack, aws_events as events, aws_events_targets as targets, aws_iam as iam, aws_lambda as lambda, aws_lambda_event_sources as sources } from 'aws-cdk-lib';
+import { except } from '../exceptions.ts';
 import type { Fn } from '../manifest.ts';
 import { makeFunction } from '../function.ts';
 import type { Micrograph } from '../micrograph.ts';
 import type { NamedQueue } from './queues.ts';
 
 const READS = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
+const LOOKS = ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'];
+/** The archive's queue (shared/archive): what is on it isn't archived yet. */
+const ARCHIVE_QUEUE = 'archive-archivist';
 // A transaction is allowed by what it does, a batch by its name.
 const WRITES = ['dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:ConditionCheckItem', 'dynamodb:BatchWriteItem'];
 
@@ -40,6 +44,33 @@ function allow(micrograph: Micrograph, fn: lambda.Function, declared: Fn): void 
   const decides = micrograph.manifest.decides.length > 0 && ['commands', 'subgraph'].includes(declared.handler);
   grant(['lambda:InvokeFunction'], decides ? homesElsewhere(micrograph) : []);
   if (declared.putsEvents) grant(['events:PutEvents'], [micrograph.bus.eventBusArn]);
+  // A table is described to see that it is there, and how much it holds.
+  grant(['dynamodb:Scan', 'dynamodb:DescribeTable'], resources(declared.scans ?? [], false));
+  const { sends = [], archives = [] } = declared;
+  grant([...LOOKS, 'sqs:SendMessage'], sends.map((name) => micrograph.queue(name).queueArn));
+  // Which functions take from a queue is told for all or none.
+  if (sends.length > 0) grant(['lambda:ListEventSourceMappings'], ['*']);
+  if (archives.length > 0) openArchive(micrograph, fn, archives);
+}
+
+/** Lets a function read what the archive has of some domains, and see what is on its way there. */
+function openArchive(micrograph: Micrograph, fn: lambda.Function, domains: string[]): void {
+  const { deployment, region, bus } = micrograph;
+  const { partition, account } = Stack.of(bus);
+  const bucket = deployment.find(micrograph, 'archive/bucket');
+  fn.addEnvironment('ARCHIVE_BUCKET', bucket);
+  const arn = `arn:${partition}:s3:::${bucket}`;
+  const folders = domains.map((domain) => `events/${domain}/*`);
+  const allow = (actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
+    fn.addToRolePolicy(new iam.PolicyStatement({ actions, resources, ...(conditions && { conditions }) }));
+  allow(['s3:ListBucket'], [arn], { StringLike: { 's3:prefix': folders } });
+  allow(['s3:GetObject'], folders.map((folder) => `${arn}/${folder}`));
+  allow(['kms:Decrypt'], [deployment.find(micrograph, 'archive/key')]);
+  allow(LOOKS, [`arn:${partition}:sqs:${region}:${account}:${deployment.named(ARCHIVE_QUEUE)}`]);
+  const { Ref } = Stack.of(fn).resolve(bucket) as { Ref: string };
+  for (const folder of folders) {
+    except(fn.role ?? fn, `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::<${Ref}>/${folder}]`, 'Objects are named by domain, hour and content: all of the domain is meant.');
+  }
 }
 
 /** The functions that decide this micrograph's commands in the other regions. */
