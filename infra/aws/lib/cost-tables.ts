@@ -1,6 +1,6 @@
 // The tables of what a deployment costs, in Markdown.
 
-import { applied, archived, asked, ASSUMED, decided, exampleWrites, type Line, served, standing, total } from './cost.ts';
+import { applied, archived, asked, ASSUMED, compared, decided, exampleWrites, type Line, served, standing, total } from './cost.ts';
 import { inRegion } from './manifest.ts';
 import { archiveManifest, serviceManifests } from './suite.ts';
 
@@ -46,6 +46,15 @@ export function costTables(arithmetic: boolean): string {
   );
   for (const { name, lines } of deciding) explained(name, lines);
   explained('archive', archived(archive));
+
+  const first = manifests[0];
+  if (first) {
+    const lines = compared(first, archive);
+    table('A projection compared with a million events of the archive', ['by', 'US$'], [
+      ['the function `generations`, for an audit or a rebuild; filling costs what applying does', dollars(total(lines))],
+    ]);
+    explained('A comparison', lines);
+  }
 
   const serving = manifests.map((it) => ({ name: it.micrograph, lines: served(it) })).filter(({ lines }) => lines.length > 0);
   const mean = serving.reduce((sum, { lines }) => sum + total(lines), 0) / serving.length;

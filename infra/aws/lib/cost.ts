@@ -24,6 +24,8 @@ export const PRICES = {
   transfer: 0.02,
   /** S3, a million requests that put. */
   s3Put: 5,
+  /** S3, a million requests that get. */
+  s3Get: 0.4,
   /** API Gateway, HTTP API, a million requests. */
   api: 1,
   /** CloudFront: a million HTTPS requests, a million calls of a function, a GB out. */
@@ -59,6 +61,8 @@ export const ASSUMED = {
   /** Subgraphs that a query asks; entities that each of them reads. */
   fetches: 2.5,
   reads: 10,
+  /** Events that a function with a processor of its own reads and folds in a second. */
+  comparedPerSecond: 20_000,
   /** KB of an answer to a client, of a line that is logged for an invocation. */
   answerKb: 4,
   logKb: 1,
@@ -154,6 +158,21 @@ export function archived(archive: Manifest): Line[] {
   ];
 }
 
+/** To compare a projection of a million items with a million events of the archive: what an audit and a rebuild take. */
+export function compared(manifest: Manifest, archive: Manifest): Line[] {
+  const fn = manifest.functions.find((it) => it.handler === 'generations');
+  const archivist = archive.functions.find((it) => it.handler === 'archivist');
+  if (!fn || !archivist) return [];
+  // As many to an object as an archivist gathers; the daily compaction makes it more.
+  const object = ASSUMED.batch * (archivist.trigger.type === 'queue' ? archivist.trigger.windowSeconds : 1);
+  const gb = fn.memoryMb / 1024;
+  return [
+    { what: 'S3, an object for each batch', each: 1 / object, price: PRICES.s3Get },
+    { what: 'DynamoDB reads, consistent, of a scan', each: ASSUMED.itemKb / 4, price: PRICES.readUnits },
+    { what: 'Lambda GB-seconds (millions)', each: gb / ASSUMED.comparedPerSecond, price: PRICES.gbSeconds * 1_000_000 },
+  ];
+}
+
 /** A million requests to a subgraph, each for some entities. */
 export function served(manifest: Manifest): Line[] {
   const fn = manifest.functions.find((it) => it.trigger.type === 'http');
@@ -192,6 +211,7 @@ export function standing(manifest: Manifest): Line[] {
     { what: 'alarms', each: alarms.length + undelivered + 2 * all + outboxes, price: PRICES.alarm },
     { what: 'dashboard', each: 1, price: PRICES.dashboard },
     { what: 'metrics of our own', each: 6 * (manifest.projections.length + 1), price: PRICES.metric },
+    { what: 'metrics of audits', each: 2 * alarms.filter((it) => it.metric === 'partsDrifted').length, price: PRICES.metric },
     // Five pollers of Lambda's ask each queue every 20 seconds: 648,000 requests a month.
     { what: `SQS, ${mappings} queues asked while empty (millions)`, each: 0.648 * mappings, price: queues.some((it) => it.fifo) ? PRICES.sqsFifo : PRICES.sqs },
   ];

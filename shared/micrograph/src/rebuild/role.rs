@@ -228,7 +228,7 @@ impl Generations {
     ) -> Result<Vec<Audited>, AskError> {
         let past = Past { app: &self.app, archive: &self.archive };
         let all: Vec<&str> = self.app.projections().map(|(name, _)| name).collect();
-        let mut audited = Vec::new();
+        let (mut audited, mut failed) = (Vec::new(), None);
         for number in 0..all.len() {
             let projection = all[(first + number) % all.len()];
             if self.app.aliases().get(projection).await?.is_none() {
@@ -238,15 +238,24 @@ impl Generations {
             let passes = self.passes(projection).await?;
             let rebuild = Rebuild { app: &self.app, site: &*self.site, source: &past, tell: &tell, passes };
             match within(until, rebuild.audit(projection, repair)).await {
-                Some(one) => audited.push(one?),
+                Some(Ok(one)) => audited.push(one),
+                // The others are compared nonetheless.
+                Some(Err(error)) => {
+                    let why = telemetry::error_chain(&error);
+                    tracing::error!(projection, error = why, "a projection could not be compared");
+                    failed = Some(error);
+                }
                 // It was given all the time there is.
                 None if number == 0 => return Err(AskError::TooLong { projection: projection.to_owned() }),
                 None => {
-                    let left = &all.len() - number;
+                    let left = all.len() - number;
                     tracing::warn!(projection, left, "there was no time to compare more projections");
                     break;
                 }
             }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
         }
         Ok(audited)
     }
