@@ -58,8 +58,8 @@ enum CallError {
     #[error("there is no answer")]
     Unanswered(#[source] Failure),
     /// It was refused.
-    #[error("it was refused with {status}: {code}")]
-    Refused { status: u16, code: String },
+    #[error("it was refused with {status}: {code} {message}")]
+    Refused { status: u16, code: String, message: String },
     /// Of some messages SQS says that they will never be taken.
     #[error("{count} messages are not taken: {code}")]
     Messages { count: usize, code: String },
@@ -139,10 +139,12 @@ struct Mapping {
     state: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Refusal {
     #[serde(rename = "__type", default)]
     kind: String,
+    #[serde(alias = "Message", default)]
+    message: String,
 }
 
 impl Account {
@@ -190,7 +192,7 @@ impl Account {
             attempt += 1;
             let again = match &failed {
                 CallError::Unanswered(_) => true,
-                CallError::Refused { status, code } => {
+                CallError::Refused { status, code, .. } => {
                     *status >= 500 || *status == 429 || code.contains("Thrott")
                 }
                 CallError::Messages { .. } => false,
@@ -207,9 +209,8 @@ impl Account {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| CallError::Unanswered(error.into()))?;
         if !status.is_success() {
-            let refusal: Option<Refusal> = serde_json::from_slice(&body).ok();
-            let code = refusal.map(|it| it.kind).unwrap_or_default();
-            return Err(CallError::Refused { status: status.as_u16(), code });
+            let Refusal { kind: code, message } = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(CallError::Refused { status: status.as_u16(), code, message });
         }
         serde_json::from_slice(&body).map_err(|error| CallError::Unanswered(error.into()))
     }
