@@ -491,6 +491,9 @@ def a_projection_is_rebuilt_and_swapped_while_it_is_read():
     """Its candidate is deployed beside it; what it heard since is taken away, as if it had been deployed only now."""
     dynamodb, of = client("dynamodb", HOME), {"micrograph": "popularity", "projection": "sales"}
     candidate, before = "popularity-sales-1-1", sold(HOME)
+    # A process that is gone remembers no version of what it wrote.
+    for process in processes("consumer.sales-1-1", HOME):
+        os.kill(process, signal.SIGKILL)
     for item in items(HOME, candidate):
         dynamodb.delete_item(TableName=f"{NAME}-{candidate}", Key={"pk": item["pk"], "sk": item["sk"]})
     assert items(HOME, candidate) == []
