@@ -318,7 +318,7 @@ async fn an_operation_reads_one_generation_although_it_is_swapped_between_its_re
     for item in client.scan().table_name(&table).send().await?.items.unwrap_or_default() {
         let mut item = item;
         let Some(Ok(title)) = item.get("title").map(|it| it.as_s().cloned()) else { continue };
-        let title = aws_sdk_dynamodb::types::AttributeValue::S(format!("New {title}"));
+        let title = aws_sdk_dynamodb::types::AttributeValue::S(format!("Retold: {title}"));
         item.insert("title".to_owned(), title);
         client.put_item().table_name(&table).set_item(Some(item)).send().await?;
     }
@@ -342,7 +342,7 @@ async fn an_operation_reads_one_generation_although_it_is_swapped_between_its_re
         let best = titles(best.iter().map(|it| &it["product"]));
         assert!(!best.is_empty() && listed.len() > 30, "{operation}: {answer:#}");
         let all = listed.iter().chain(&best);
-        let read: BTreeSet<bool> = all.map(|(_, title)| title.starts_with("New ")).collect();
+        let read: BTreeSet<bool> = all.map(|(_, title)| title.starts_with("Retold: ")).collect();
         assert_eq!(read, BTreeSet::from([is_new]), "{operation} read {listed:?} and {best:?}");
     }
     let active = suite.apps["catalogue"].aliases().get("products").await?.expect("it is fed").active;
