@@ -27,7 +27,9 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
     let (micrograph, name) = (manifest.micrograph, projection.name);
     let of = json!({ "micrograph": micrograph, "projection": name });
     let read = account.app.aliases().get(name).await?.context("it was adopted")?.active;
-    let events = examples(&projection.folds.iter().map(|it| it.event.clone()).collect::<Vec<_>>());
+    // A tombstone that is gone after its horizon is no drift, and examples are old.
+    let mut events = examples(&projection.folds.iter().map(|it| it.event.clone()).collect::<Vec<_>>());
+    events.retain(|event| event["kind"] != "Deleted");
     let batch = delivery::sqs(events.iter().map(Value::to_string));
     account.app.invoke(&read.handler(name), batch.as_bytes(), None).await?;
     let archivist = Archivist::new(account.archive.clone(), Arc::new(account.app.quarantine()), crate::clock);
