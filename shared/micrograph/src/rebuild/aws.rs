@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use projection::Generation;
 use projection::delivery::REPAIR;
 use projection::dynamodb::failure;
+use projection::generation::Alias;
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -34,11 +35,11 @@ const ANSWER: Duration = Duration::from_secs(20);
 
 /// How long a queue must look empty: the numbers that SQS tells are approximate, and right a minute after the last message
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
-pub const QUIET: Duration = Duration::from_secs(60);
+pub const QUIET: Duration = Duration::from_mins(1);
 /// A queue that is never empty, because events keep coming, is settled when fewer than this wait at each look ...
 const FEW: u64 = 1_000;
 /// ... for so long: a batch of any function that reads from a queue is gathered and handled within it.
-const BUSY: Duration = Duration::from_secs(180);
+const BUSY: Duration = Duration::from_mins(3);
 
 /// The account and region that a function runs in.
 #[derive(Debug)]
@@ -323,7 +324,7 @@ impl Account {
         // Builds that are read or kept stay in the setting beside it.
         let alias = app.aliases().get(folds.name()).await.ok().flatten();
         let mut builds: Vec<Generation> =
-            alias.iter().flat_map(|it| it.fed()).filter(|it| it.build > 0).collect();
+            alias.iter().flat_map(Alias::fed).filter(|it| it.build > 0).collect();
         builds.push(generation);
         builds.sort_unstable();
         builds.dedup();
@@ -407,7 +408,7 @@ impl Site for Account {
     }
 }
 
-/// Messages in calls that are within the limits of SendMessageBatch.
+/// Messages in calls that are within the limits of `SendMessageBatch`.
 fn calls(events: Vec<Arc<str>>) -> Vec<Vec<Arc<str>>> {
     let mut calls: Vec<Vec<Arc<str>>> = Vec::new();
     let mut bytes = 0;

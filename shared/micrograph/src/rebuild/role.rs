@@ -9,6 +9,7 @@ use super::place::{Next, Place, Places, Reached};
 use super::{Answer, Ask, Audited, Fill, Named, Rebuild, RebuildError, Rebuilt, Site, Step, Unfinished, ask};
 use crate::app::App;
 use crate::manifest::Parts;
+use anyhow::Context as _;
 use archive::{Archive, Cursor};
 use projection::Generation;
 use projection::dynamodb::failure;
@@ -123,12 +124,10 @@ impl Generations {
 
     /// As the variables of a function say: `ARCHIVE_BUCKET` names the archive's bucket, `QUEUE_QUIET_SECONDS` how long a
     /// queue must look empty (default 60).
-    #[cfg(feature = "s3")]
     pub(crate) async fn from_env(app: Arc<App>) -> anyhow::Result<Self> {
-        use anyhow::Context as _;
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let bucket = var("ARCHIVE_BUCKET").context("ARCHIVE_BUCKET must name the archive's bucket")?;
-        let archive = Archive::in_bucket(&bucket)?;
+        let archive = in_bucket(&bucket)?;
         let quiet = var("QUEUE_QUIET_SECONDS").map(|seconds| seconds.parse().map(Duration::from_secs));
         let quiet =
             quiet.transpose().context("QUEUE_QUIET_SECONDS must be a number of seconds")?.unwrap_or(QUIET);
@@ -140,18 +139,12 @@ impl Generations {
         Ok(Self::new(app, Arc::new(account), archive))
     }
 
-    #[cfg(not(feature = "s3"))]
-    pub(crate) async fn from_env(app: Arc<App>) -> anyhow::Result<Self> {
-        let _: (Arc<App>, Duration) = (app, QUIET);
-        anyhow::bail!("this binary was built without the feature `s3`, which reads the archive")
-    }
-
     /// Handles an invocation that must have ended at the deadline.
     pub async fn handle(&self, payload: &[u8], deadline: Option<Instant>) -> Result<Value, AskError> {
         let until = deadline.map(|deadline| deadline.checked_sub(SPARED).unwrap_or(deadline));
         match asked(payload)? {
-            Asked::Clock => self.look_after_all(until).await,
-            Asked::Somebody(ask) => self.answer(ask, until).await,
+            Asked::Clock => Box::pin(self.look_after_all(until)).await,
+            Asked::Somebody(ask) => Box::pin(self.answer(ask, until)).await,
         }
     }
 
@@ -173,7 +166,7 @@ impl Generations {
                 let run =
                     Run { role: self, rebuild: &rebuild, past: &past, projection: &of.projection, until };
                 match run.rebuild(swap).await? {
-                    Ok(rebuilt) => Answer::Rebuilt(Box::new(rebuilt)),
+                    Ok(done) => Answer::Rebuilt(Box::new(done)),
                     Err(place) => Answer::Continue(Box::new(Unfinished { of, place })),
                 }
             }
@@ -370,12 +363,10 @@ impl Run<'_> {
                 };
                 let replay = self.past.replay(&types, after.as_ref(), &mut feed, &progress);
                 let replayed = within(self.until, replay).await;
-                match replayed.transpose().map_err(RebuildError::from)? {
-                    Some(()) => Next::Settle,
-                    None => {
-                        let after = reached.into_inner().unwrap_or_else(PoisonError::into_inner);
-                        Next::Archive { after }
-                    }
+                if replayed.transpose().map_err(RebuildError::from)?.is_some() {
+                    Next::Settle
+                } else {
+                    Next::Archive { after: reached.into_inner().unwrap_or_else(PoisonError::into_inner) }
                 }
             }
             Next::Settle => match within(self.until, self.rebuild.catch_up(parts)).await.transpose()? {
@@ -386,6 +377,16 @@ impl Run<'_> {
         };
         Ok(Place { generation, events: feed.events, next })
     }
+}
+
+#[cfg(feature = "s3")]
+fn in_bucket(bucket: &str) -> anyhow::Result<Archive> {
+    Ok(Archive::in_bucket(bucket)?)
+}
+
+#[cfg(not(feature = "s3"))]
+fn in_bucket(bucket: &str) -> anyhow::Result<Archive> {
+    anyhow::bail!("this binary was built without the feature `s3`: it can't read {bucket}")
 }
 
 /// What comes of some work, unless there is no time left for it.
