@@ -426,3 +426,21 @@ fn calls(events: Vec<Arc<str>>) -> Vec<Vec<Arc<str>>> {
     }
     calls
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_holds_no_more_than_sqs_takes() {
+        let of = |sizes: &[usize]| {
+            let events = sizes.iter().map(|size| Arc::from("x".repeat(*size))).collect();
+            calls(events).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[]), [0; 0]);
+        assert_eq!(of(&[100; 25]), [10, 10, 5]);
+        assert_eq!(of(&[CALL_BYTES / 2; 5]), [2, 2, 1]);
+        // One that alone is larger than the rest of a call goes alone.
+        assert_eq!(of(&[1, CALL_BYTES + 1, 1]), [1, 1, 1]);
+    }
+}
