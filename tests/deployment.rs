@@ -80,7 +80,8 @@ fn the_manifests_that_aws_is_set_up_from_are_as_committed() {
     }
     committed(&folder().join("archive.json"), &archivist::manifest());
     committed(&folder().join("cache.json"), &purger::manifest());
-    names.extend(["archive.json", "cache.json"].map(str::to_owned));
+    committed(&folder().join("registry.json"), &registry::manifest::manifest());
+    names.extend(["archive.json", "cache.json", "registry.json"].map(str::to_owned));
     let there = std::fs::read_dir(folder()).unwrap();
     let there: BTreeSet<String> = there.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(there, names, "a manifest of a service that is gone, or none of one that is there");

@@ -1,6 +1,9 @@
 // The tables of what a deployment costs, in Markdown.
 
-import { applied, archived, asked, ASSUMED, compared, decided, exampleWrites, type Line, served, standing, total } from './cost.ts';
+import {
+  applied, archived, asked, ASSUMED, compared, decided, exampleWrites, gatewayStanding, type Line, registryStanding, served,
+  standing, total,
+} from './cost.ts';
 import { inRegion } from './manifest.ts';
 import { archiveManifest, serviceManifests } from './suite.ts';
 
@@ -67,9 +70,11 @@ export function costTables(arithmetic: boolean): string {
   for (const { name, lines } of serving) explained(`the subgraph ${name}`, lines);
   explained('the edge and the gateway', asked());
 
-  const standingThere = [...manifests.map((it) => (OTHER_REGIONS > 0 ? inRegion(it, 'here') : it)), archive];
-  table('A month of standing still, in each region', ['service', 'US$'], standingThere.map((it) => [it.micrograph, dollars(total(standing(it)))]));
-  for (const manifest of standingThere) explained(manifest.micrograph, standing(manifest));
+  const standingThere = [...manifests.map((it) => (OTHER_REGIONS > 0 ? inRegion(it, 'here') : it)), archive]
+    .map((it) => ({ name: it.micrograph, lines: standing(it) }))
+    .concat({ name: 'registry', lines: registryStanding() }, { name: 'gateway', lines: gatewayStanding() });
+  table('A month of standing still, in each region', ['service', 'US$'], standingThere.map(({ name, lines }) => [name, dollars(total(lines))]));
+  for (const { name, lines } of standingThere) explained(name, lines);
   return `${parts.join('\n')}`;
 }
 

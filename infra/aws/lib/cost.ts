@@ -22,9 +22,8 @@ export const PRICES = {
   forwarded: 1,
   /** A GB between regions. */
   transfer: 0.02,
-  /** S3, a million requests that put. */
+  /** S3, a million requests that put, that get. */
   s3Put: 5,
-  /** S3, a million requests that get. */
   s3Get: 0.4,
   /** API Gateway, HTTP API, a million requests. */
   api: 1,
@@ -66,6 +65,8 @@ export const ASSUMED = {
   /** KB of an answer to a client, of a line that is logged for an invocation. */
   answerKb: 4,
   logKb: 1,
+  /** Processes of the gateway that are warm at any time. */
+  gateways: 1,
 };
 
 export type Writes = Record<string, Record<string, { items: number; in_transactions: number }>>;
@@ -214,5 +215,23 @@ export function standing(manifest: Manifest): Line[] {
     { what: 'metrics of audits', each: 2 * alarms.filter((it) => it.metric === 'partsDrifted').length, price: PRICES.metric },
     // Five pollers of Lambda's ask each queue every 20 seconds: 648,000 requests a month.
     { what: `SQS, ${mappings} queues asked while empty (millions)`, each: 0.648 * mappings, price: queues.some((it) => it.fifo) ? PRICES.sqsFifo : PRICES.sqs },
+  ];
+}
+
+/** Errors, throttles and failures: of a function behind an API. */
+const ALARMS_OF_API = 3;
+
+/** What the registry costs where nobody publishes, a month, in a region. */
+export function registryStanding(): Line[] {
+  return [{ what: 'alarms', each: ALARMS_OF_API, price: PRICES.alarm }];
+}
+
+/** What the gateway costs besides its requests, a month, in a region: each minute a process looks for a newer graph, and says what was used. */
+export function gatewayStanding(): Line[] {
+  const minutes = (30 * 24 * 60 * ASSUMED.gateways) / 1e6;
+  return [
+    { what: 'alarms', each: ALARMS_OF_API, price: PRICES.alarm },
+    { what: 'S3, looks at the pointer (millions)', each: minutes, price: PRICES.s3Get },
+    { what: 'S3, usage written (millions)', each: minutes, price: PRICES.s3Put },
   ];
 }

@@ -34,6 +34,9 @@ export type Parameter =
   | 'alarms/topic'
   | 'archive/bucket'
   | 'archive/key'
+  | 'registry/bucket'
+  | 'registry/url'
+  | 'gateway/url'
   | `topics/${string}`
   | `commands/${string}`
   | `subgraphs/${string}`;

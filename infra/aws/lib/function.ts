@@ -8,7 +8,8 @@ import { except } from './exceptions.ts';
 /** Where a function runs. */
 export interface Place {
   readonly deployment: Deployment;
-  readonly bus: events.IEventBus;
+  /** The bus that it puts events on, if it does. */
+  readonly bus?: events.IEventBus;
 }
 
 export interface Declared {
@@ -55,7 +56,7 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
     ...(declared.concurrency !== undefined && { reservedConcurrentExecutions: declared.concurrency }),
     environment: {
       TABLE_PREFIX: deployment.named(''),
-      EVENT_BUS: bus.eventBusName,
+      ...(bus && { EVENT_BUS: bus.eventBusName }),
       ...(deployment.regions.length > 1 && {
         REGIONS: deployment.regions.join(','),
         FIRST_HOMES: deployment.firstHomes.join(','),

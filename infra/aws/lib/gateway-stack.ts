@@ -1,11 +1,14 @@
 // The gateway in a region: its function behind an HTTP API, under names that lead to the nearest region, and to the
 // next one where that fails.
 
-import { ArnFormat, aws_apigatewayv2 as apigateway, aws_apigatewayv2_integrations as integrations, aws_certificatemanager as acm, aws_events as events, aws_iam as iam, type aws_lambda as lambda, aws_logs as logs, RemovalPolicy, aws_route53 as route53, Stack, Token } from 'aws-cdk-lib';
+import { ArnFormat, aws_apigatewayv2 as apigateway, aws_certificatemanager as acm, aws_dynamodb as dynamodb, aws_iam as iam, type aws_lambda as lambda, RemovalPolicy, aws_route53 as route53, aws_s3 as s3, aws_sns as sns, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { privateBucket } from './bucket.ts';
 import { type Deployment, DeploymentError } from './deployment.ts';
-import { except } from './exceptions.ts';
+import { except, exceptWildcard } from './exceptions.ts';
 import { makeFunction } from './function.ts';
+import { serve } from './http-api.ts';
+import type { RegistryManifest } from './registry-stack.ts';
 
 /** The public name, and those that CloudFront asks. */
 export class Domain {
@@ -47,64 +50,94 @@ export function zone(scope: Construct, domain: Domain): route53.IHostedZone {
 export interface GatewayProps {
   deployment: Deployment;
   region: string;
+  /** What it needs of the registry: where usage goes. */
+  registry: RegistryManifest;
   /** Without one, the API has the name that AWS gives it, and no edge can stand before it. */
   domain?: Domain;
 }
+
+/** Where what was served last is kept in the gateway's own bucket. */
+const LAST_GOOD = 'last-good';
 
 export class GatewayStack extends Stack {
   readonly fn: lambda.Function;
   readonly api: apigateway.HttpApi;
   readonly stage: apigateway.HttpStage;
+  /** Persisted queries, by hash. */
+  readonly documents: dynamodb.Table;
+  /** What was served last: a start needs no registry's bucket. */
+  readonly kept: s3.Bucket;
 
-  constructor(scope: Construct, { deployment, region, domain }: GatewayProps) {
+  constructor(scope: Construct, { deployment, region, registry, domain }: GatewayProps) {
     super(scope, `${deployment.named('gateway')}-${region}`, {
       env: { region, ...(deployment.account !== undefined && { account: deployment.account }) },
       description: `Tributary: the gateway in ${region}`,
     });
-    const bus = events.EventBus.fromEventBusName(this, 'Bus', deployment.find(this, 'bus/name'));
-    const place = { deployment, bus };
-    this.fn = makeFunction(this, place, deployment.code('gateway'), {
+    const alarmTopic = sns.Topic.fromTopicArn(this, 'Alarms', deployment.find(this, 'alarms/topic'));
+    const schemas = s3.Bucket.fromBucketName(this, 'Schemas', deployment.find(this, 'registry/bucket'));
+    this.documents = new dynamodb.Table(this, 'Documents', {
+      tableName: deployment.named('gateway-documents'),
+      partitionKey: { name: 'pk', type: dynamodb.AttributeType.STRING },
+      sortKey: { name: 'sk', type: dynamodb.AttributeType.STRING },
+      billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
+      timeToLiveAttribute: 'ttl',
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    except(this.documents, 'AwsSolutions-DDB3', 'A cache: a client whose query is not there sends it once more.');
+    this.kept = privateBucket(this, 'Kept', deployment, { name: 'gateway', retain: false });
+    except(this.kept, 'AwsSolutions-S1', 'It holds one object, a copy of what the registry deployed; the gateway alone reads and writes it.');
+    this.fn = makeFunction(this, { deployment }, deployment.code('gateway'), {
       name: 'gateway',
       handler: 'gateway',
       // API Gateway gives an answer 30 s.
       timeoutSeconds: 29,
       memoryMb: 1_024,
+      environment: {
+        GATEWAY_REGISTRY: `s3://${schemas.bucketName}`,
+        GATEWAY_LAST_GOOD: `s3://${this.kept.bucketName}/${LAST_GOOD}`,
+        GATEWAY_DOCUMENTS_TABLE: this.documents.tableName,
+        GATEWAY_SIGV4: 'true',
+        GATEWAY_USAGE: 'true',
+        GATEWAY_PRODUCTION: 'true',
+      },
     });
+    allowSchemas(this.fn, schemas, registry.bucket.usage);
+    this.fn.addToRolePolicy(
+      new iam.PolicyStatement({ actions: ['s3:GetObject', 's3:PutObject'], resources: [this.kept.arnForObjects(`${LAST_GOOD}/supergraph.graphql`)] }),
+    );
+    this.fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['dynamodb:GetItem', 'dynamodb:PutItem'], resources: [this.documents.tableArn] }));
     allowSubgraphs(this, deployment, this.fn);
-    this.api = new apigateway.HttpApi(this, 'Api', {
-      apiName: deployment.named('gateway'),
+    const { api, stage } = serve(this, deployment, {
+      name: 'gateway',
       description: `The graph in ${region}`,
-      disableExecuteApiEndpoint: domain !== undefined,
-      createDefaultStage: false,
-      defaultIntegration: new integrations.HttpLambdaIntegration('Gateway', this.fn),
+      fn: this.fn,
+      alarmTopic,
+      endpoint: domain === undefined,
+      open: 'A public graph: who may see what is decided by the gateway, field by field.',
+      rate: 2_000,
+      burst: 4_000,
     });
-    except(this.api, 'AwsSolutions-APIG4', 'A public graph: who may see what is decided by the gateway, field by field.');
-    const log = new logs.LogGroup(this, 'AccessLog', {
-      logGroupName: `/aws/apigateway/${deployment.named('gateway')}`,
-      retention: logs.RetentionDays.ONE_MONTH,
-      removalPolicy: RemovalPolicy.DESTROY,
-    });
-    this.stage = new apigateway.HttpStage(this, 'Stage', {
-      httpApi: this.api,
-      stageName: '$default',
-      autoDeploy: true,
-      throttle: { rateLimit: 2_000, burstLimit: 4_000 },
-      accessLogSettings: { destination: new apigateway.LogGroupLogDestination(log) },
-      detailedMetricsEnabled: true,
-    });
+    this.api = api;
+    this.stage = stage;
+    deployment.publish(this, 'gateway/url', domain ? `https://${domain.of(region)}` : api.apiEndpoint);
     if (domain) names(this, deployment, region, domain);
   }
 }
 
-/** An ARN as cdk-nag writes it. */
-function written(stack: Stack, arn: string): string {
-  const known = (value: string, name: string) => (Token.isUnresolved(value) ? `<AWS::${name}>` : value);
-  return arn
-    .replace(stack.partition, known(stack.partition, 'Partition'))
-    .replace(stack.account, known(stack.account, 'AccountId'));
+/** It reads what the registry deployed, and writes what clients use. */
+function allowSchemas(fn: lambda.Function, schemas: s3.IBucket, usage: string): void {
+  const read = ['objects/*', 'variants/*/pointer.json'].map((it) => schemas.arnForObjects(it));
+  const written = schemas.arnForObjects(`${usage}*`);
+  // What was never published is told from what is forbidden to those alone who may list.
+  fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['s3:ListBucket'], resources: [schemas.bucketArn] }));
+  fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['s3:GetObject'], resources: read }));
+  fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['s3:PutObject'], resources: [written] }));
+  for (const it of [...read, written]) {
+    exceptWildcard(fn.role ?? fn, it, 'Schemas are named by their hash, variants by their teams, usage by time: nobody knows them beforehand.');
+  }
 }
 
-/** The gateway signs what it sends: the functions' URLs let nobody else in. */
+/** The gateway signs what it sends: nobody else gets in. A subgraph is asked by its function's URL, or invoked by its ARN. */
 function allowSubgraphs(stack: Stack, deployment: Deployment, fn: lambda.Function): void {
   const subgraphs = stack.formatArn({
     service: 'lambda',
@@ -112,11 +145,7 @@ function allowSubgraphs(stack: Stack, deployment: Deployment, fn: lambda.Functio
     resourceName: deployment.named('*-subgraph'),
     arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
-  except(
-    fn.role ?? fn,
-    `AwsSolutions-IAM5[Resource::${written(stack, subgraphs)}]`,
-    'Which services there are is decided by their teams; all that is called a subgraph is meant, by its URL alone.',
-  );
+  exceptWildcard(fn.role ?? fn, subgraphs, 'Which services there are is decided by their teams; all that is called a subgraph is meant, in this region.');
   fn.addToRolePolicy(
     new iam.PolicyStatement({
       actions: ['lambda:InvokeFunctionUrl'],
@@ -124,13 +153,7 @@ function allowSubgraphs(stack: Stack, deployment: Deployment, fn: lambda.Functio
       conditions: { StringEquals: { 'lambda:FunctionUrlAuthType': 'AWS_IAM' } },
     }),
   );
-  fn.addToRolePolicy(
-    new iam.PolicyStatement({
-      actions: ['lambda:InvokeFunction'],
-      resources: [subgraphs],
-      conditions: { Bool: { 'lambda:InvokedViaFunctionUrl': 'true' } },
-    }),
-  );
+  fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [subgraphs] }));
 }
 
 function names(stack: GatewayStack, deployment: Deployment, region: string, domain: Domain): void {

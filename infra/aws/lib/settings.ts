@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Deployment, DeploymentError } from './deployment.ts';
 import type { App as Page } from './edge-stack.ts';
 import { Domain } from './gateway-stack.ts';
+import type { Grant } from './registry-stack.ts';
 
 export interface Settings {
   deployment: Deployment;
@@ -16,8 +17,8 @@ export interface Settings {
   apps: Page[];
   /** Builds that are made beside what is deployed, for a rebuild: by micrograph and projection. */
   generations: Record<string, Record<string, string[]>>;
-  /** Whether there is a gateway: not where subgraphs alone are tried. */
-  gateway: boolean;
+  /** Who may call the registry; without one there is no gateway either: subgraphs alone are tried. */
+  registry?: { tokens?: Grant[] };
 }
 
 interface Written {
@@ -33,11 +34,11 @@ interface Written {
   apps?: Page[];
   generations?: Record<string, Record<string, string[]>>;
   environment?: Record<string, string>;
-  gateway?: boolean;
+  registry?: boolean | { tokens?: Grant[] };
 }
 
 const KNOWN = [
-  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'distribution', 'apps', 'generations', 'environment', 'gateway',
+  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'distribution', 'apps', 'generations', 'environment', 'registry',
 ];
 
 export function settings(app: App): Settings {
@@ -69,17 +70,34 @@ export function settings(app: App): Settings {
     ...(typeof build === 'string' && { build }),
     ...(written.firstHomes && { firstHomes: written.firstHomes }),
   });
-  const { apps = [], generations = {}, gateway = false } = written;
-  if (written.domain && !gateway) throw new DeploymentError('`tributary.domain` leads to a gateway: set `tributary.gateway`');
+  const { apps = [], generations = {} } = written;
+  const registry = access(written.registry ?? true);
+  if (written.domain && !registry.registry) throw new DeploymentError('`tributary.domain` leads to a gateway, which needs a `tributary.registry`');
   if (written.distribution !== undefined && !/^E[A-Z0-9]+$/.test(written.distribution)) {
     throw new DeploymentError(`\`tributary.distribution\` is the id of a distribution, such as E1A2B3C4D5E6F7, not ${written.distribution}`);
   }
   const distribution = written.distribution !== undefined && { distribution: written.distribution };
   if (!written.domain) {
     if (apps.length > 0) throw new DeploymentError('`tributary.apps` need a `tributary.domain` to be at');
-    return { deployment, ...distribution, apps, generations, gateway };
+    return { deployment, ...distribution, apps, generations, ...registry };
   }
   const { name, zoneId, zoneName } = written.domain;
   if (!name || !zoneId || !zoneName) throw new DeploymentError('`tributary.domain` has a name, a zoneId and a zoneName (of Route 53)');
-  return { deployment, domain: new Domain(name, zoneId, zoneName), ...distribution, apps, generations, gateway };
+  return { deployment, domain: new Domain(name, zoneId, zoneName), ...distribution, apps, generations, ...registry };
+}
+
+/** Who may call the registry: whom IAM lets in, or holders of tokens. */
+function access(written: boolean | { tokens?: Grant[] }): Pick<Settings, 'registry'> {
+  if (written === false) return {};
+  if (written === true) return { registry: {} };
+  const { tokens } = written;
+  if (!Array.isArray(tokens) || tokens.length === 0) {
+    throw new DeploymentError('`tributary.registry` is true (IAM says who may call it), false, or has `tokens`: a list of { name, sha256, may }');
+  }
+  for (const { name, sha256, may } of tokens) {
+    if (!name || !/^[0-9a-f]{64}$/.test(sha256) || !['read', 'publish', 'admin'].includes(may)) {
+      throw new DeploymentError(`a token of \`tributary.registry\` has a name, its SHA-256 in hexadecimal, and what it may: read, publish or admin; not ${JSON.stringify({ name, sha256, may })}`);
+    }
+  }
+  return { registry: { tokens } };
 }

@@ -113,18 +113,6 @@ test('the nearest region answers; a second try is never answered by the region o
   }
 });
 
-test('the gateway may call subgraphs by their URLs, signed, and nothing else of theirs', () => {
-  for (const stack of suite.gateways) {
-    const statements: Json[] = resources(stack, 'AWS::IAM::Policy').flatMap((it) => it.PolicyDocument.Statement);
-    const calls = statements.filter((it) => String(it.Action).startsWith('lambda:'));
-    assert.equal(calls.length, 2);
-    for (const it of calls) {
-      assert.match(JSON.stringify(it.Resource), /function:shop-\*-subgraph/);
-      assert.ok(it.Condition);
-    }
-  }
-});
-
 test('what changed leaves the cache: the distribution reads tags, each region may invalidate it and nothing else', () => {
   assert.deepEqual(distribution.CacheTagConfig, { HeaderName: 'cache-tag' });
   assert.equal(suite.purgers.length, 2);

@@ -45,7 +45,7 @@ test('each exception has its reason, in a sentence', () => {
 });
 
 test('no exception is wider than what it is for: none is on a stack, or on everything', () => {
-  for (const node of [suite.app, ...suite.platforms, ...suite.services, ...suite.gateways, ...suite.purgers, suite.edge!]) {
+  for (const node of [suite.app, ...suite.platforms, ...suite.services, ...suite.registries, ...suite.gateways, ...suite.purgers, suite.edge!]) {
     const own = node.node.metadata.filter(({ type }) => type === Validations.ACKNOWLEDGED_RULES_METADATA_KEY);
     assert.deepEqual(own, [], node.node.path);
   }

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { App } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import { DeploymentError } from '../lib/deployment.ts';
+import { PlatformStack } from '../lib/platform-stack.ts';
+import { archiveManifest } from '../lib/suite.ts';
 import { AWAY, deployment, HOME, type Json, one, resources, stacks } from './support.ts';
 
-const { platforms } = stacks();
+const { platforms, services } = stacks();
+const alone = stacks({ deployment: deployment({ regions: [HOME] }) });
 const home = platforms.find((it) => it.region === HOME)!;
 
 test('events born in a region go to each other one, and no further', () => {
@@ -19,10 +23,11 @@ test('events born in a region go to each other one, and no further', () => {
 });
 
 test('three regions forward to two each; one region to none', () => {
-  const three = stacks({ deployment: deployment({ regions: [HOME, AWAY, 'us-east-1'] }) });
   const forwards = (stack: Parameters<typeof resources>[0]) => resources(stack, 'AWS::Events::Rule').filter((it) => it.Name?.startsWith('shop-to-'));
-  for (const stack of three.platforms) assert.equal(forwards(stack).length, 2);
-  const alone = stacks({ deployment: deployment({ regions: [HOME] }) });
+  const app = new App();
+  const three = deployment({ regions: [HOME, AWAY, 'us-east-1'] });
+  const made = three.regions.map((region) => new PlatformStack(app, { deployment: three, region, archive: archiveManifest() }));
+  for (const stack of made) assert.equal(forwards(stack).length, 2);
   for (const stack of alone.platforms) assert.equal(forwards(stack).length, 0);
 });
 
@@ -56,29 +61,26 @@ test('only what rewrites the archive may remove from it, one at a time', () => {
 });
 
 test('functions are told of all regions, in one order; alone, of none', () => {
-  for (const [regions, told] of [[[HOME, AWAY], `${HOME},${AWAY}`], [[HOME], undefined]] as const) {
-    const { services } = stacks({ deployment: deployment({ regions: [...regions] }) });
-    for (const stack of services) {
+  for (const [made, told] of [[services, `${HOME},${AWAY}`], [alone.services, undefined]] as const) {
+    for (const stack of made) {
       for (const fn of resources(stack, 'AWS::Lambda::Function')) assert.equal(fn.Environment.Variables.REGIONS, told);
     }
   }
 });
 
 test('a region that is added is told where aggregates were at home before', () => {
-  const { services } = stacks({ deployment: deployment({ regions: [HOME, AWAY], firstHomes: [HOME] }) });
-  for (const stack of services) {
+  const added = stacks({ deployment: deployment({ regions: [HOME, AWAY], firstHomes: [HOME] }) });
+  for (const stack of added.services) {
     for (const fn of resources(stack, 'AWS::Lambda::Function')) assert.equal(fn.Environment.Variables.FIRST_HOMES, HOME);
   }
 });
 
 test('what other regions tell of aggregates is applied to replicas; where there is one region, nobody tells', () => {
-  const { services } = stacks();
   const stack = services.find((it) => it.micrograph.manifest.micrograph === 'orders' && it.region === HOME)!;
   const rule = one(stack, 'AWS::Events::Rule', (it) => it.Name === 'shop-orders-replicas');
   assert.deepEqual(rule.EventPattern.detail.region, [{ 'anything-but': [HOME] }]);
   one(stack, 'AWS::Lambda::Function', (it) => it.Handler === 'replicas');
-  const alone = stacks({ deployment: deployment({ regions: [HOME] }) }).services;
-  for (const it of alone) assert.ok(!resources(it, 'AWS::Lambda::Function').some((fn) => fn.Handler === 'replicas'));
+  for (const it of alone.services) assert.ok(!resources(it, 'AWS::Lambda::Function').some((fn) => fn.Handler === 'replicas'));
 });
 
 test('word is left for the services', () => {

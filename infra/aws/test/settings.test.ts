@@ -8,18 +8,25 @@ import { AWAY, DOMAIN, HOME } from './support.ts';
 const set = (tributary?: Record<string, unknown>) => settings(new App({ context: tributary === undefined ? {} : { tributary } }));
 
 test('regions are all that has to be said', () => {
-  const { deployment, domain, distribution, gateway, apps } = set({ regions: [HOME, AWAY] });
+  const { deployment, domain, distribution, registry, apps } = set({ regions: [HOME, AWAY] });
   assert.deepEqual(deployment.firstHomes, [HOME, AWAY]);
   assert.equal(deployment.name, 'tributary');
-  assert.deepEqual([domain, distribution, gateway, apps], [undefined, undefined, false, []]);
+  assert.deepEqual([domain, distribution, registry, apps], [undefined, undefined, {}, []]);
   assert.equal(deployment.environment.CACHE_TAGS, undefined);
 });
 
 test('once the edge is known, what changes is announced', () => {
   const { zoneId, zoneName, name } = DOMAIN;
-  const given = set({ regions: [HOME], gateway: true, domain: { name, zoneId, zoneName }, distribution: 'E1A2B3C4D5E6F7' });
+  const given = set({ regions: [HOME], domain: { name, zoneId, zoneName }, distribution: 'E1A2B3C4D5E6F7' });
   assert.equal(given.distribution, 'E1A2B3C4D5E6F7');
   assert.equal(given.deployment.environment.CACHE_TAGS, 'on');
+});
+
+test('a deployment has a registry, to which IAM or tokens let in; or none, and no gateway', () => {
+  const tokens = [{ name: 'ci', sha256: '0'.repeat(64), may: 'publish' }];
+  assert.deepEqual(set({ regions: [HOME], registry: true }).registry, {});
+  assert.deepEqual(set({ regions: [HOME], registry: { tokens } }).registry, { tokens });
+  assert.equal(set({ regions: [HOME], registry: false }).registry, undefined);
 });
 
 test('what is set up wrong is refused with what would be right', () => {
@@ -29,8 +36,11 @@ test('what is set up wrong is refused with what would be right', () => {
     [/lists the regions/, {}],
     [/it takes name, regions/, { regions: [HOME], region: HOME }],
     [/arm64 or x86_64/, { regions: [HOME], architecture: 'mips' }],
-    [/set `tributary.gateway`/, { regions: [HOME], domain }],
-    [/has a name, a zoneId and a zoneName/, { regions: [HOME], gateway: true, domain: { name: DOMAIN.name } }],
+    [/needs a `tributary.registry`/, { regions: [HOME], domain, registry: false }],
+    [/true .*, false, or has `tokens`/, { regions: [HOME], registry: { tokens: [] } }],
+    [/SHA-256 in hexadecimal/, { regions: [HOME], registry: { tokens: [{ name: 'ci', sha256: 'secret', may: 'publish' }] } }],
+    [/read, publish or admin/, { regions: [HOME], registry: { tokens: [{ name: 'ci', sha256: '0'.repeat(64), may: 'all' }] } }],
+    [/has a name, a zoneId and a zoneName/, { regions: [HOME], domain: { name: DOMAIN.name } }],
     [/need a `tributary.domain`/, { regions: [HOME], apps: [{ path: '/admin', origin: 'admin.example.com' }] }],
     [/id of a distribution/, { regions: [HOME], distribution: 'shop.example.com' }],
     [/at home in some of the regions/, { regions: [HOME], firstHomes: [AWAY] }],

@@ -15,7 +15,7 @@ export const DOMAIN = new Domain('shop.example.com', 'Z0000000000000000000', 'ex
 /** A folder with a zip for each binary; what is in them is no matter of synth's. */
 export function binaries(): string {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-binaries-'));
-  for (const binary of ['archivist', 'gateway', 'purger', ...serviceManifests().map((it) => it.micrograph)]) {
+  for (const binary of ['archivist', 'gateway', 'purger', 'registry', ...serviceManifests().map((it) => it.micrograph)]) {
     // An empty archive.
     writeFileSync(join(folder, `${binary}.zip`), Buffer.from(`PK\x05\x06${'\0'.repeat(18)}`, 'latin1'));
   }
@@ -29,7 +29,7 @@ export function deployment(props: Partial<DeploymentProps> = {}): Deployment {
 }
 
 export function settings(props: Partial<Settings> = {}): Settings {
-  return { deployment: deployment(), domain: DOMAIN, distribution: 'E1A2B3C4D5E6F7', apps: [], generations: {}, gateway: true, ...props };
+  return { deployment: deployment(), domain: DOMAIN, distribution: 'E1A2B3C4D5E6F7', apps: [], generations: {}, registry: {}, ...props };
 }
 
 export function stacks(props: Partial<Settings> = {}): Stacks & { app: App } {
@@ -37,8 +37,8 @@ export function stacks(props: Partial<Settings> = {}): Stacks & { app: App } {
   return { app, ...suite(app, settings(props)) };
 }
 
-export function all({ platforms, services, gateways, purgers, edge }: Stacks): Stack[] {
-  return [...platforms, ...services, ...gateways, ...purgers, ...(edge ? [edge] : [])];
+export function all({ platforms, services, registries, gateways, purgers, edge }: Stacks): Stack[] {
+  return [...platforms, ...services, ...registries, ...gateways, ...purgers, ...(edge ? [edge] : [])];
 }
 
 // Any part of a template.

@@ -19,6 +19,9 @@ pub mod check;
 pub mod http;
 pub mod registry;
 
+// Its place on AWS.
+pub mod manifest;
+
 pub use check::{Candidate, Checked, Known, Live, Proposal, check};
 pub use composition::Subgraph;
 pub use finding::{Finding, Hit, Location, Report, Severity, Topic};

@@ -8,7 +8,6 @@ use lambda_http::request::RequestContext;
 use registry::Registry;
 use registry::http::{Auth, Caller, router};
 use schemas::Schemas;
-use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -48,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let arguments = Arguments::parse();
     if matches!(arguments.command, Some(Command::Manifest)) {
-        println!("{}", serde_json::to_string_pretty(&manifest())?);
+        println!("{}", serde_json::to_string_pretty(&registry::manifest::manifest())?);
         return Ok(());
     }
     let telemetry = telemetry::init(telemetry::Config::from_env());
@@ -117,21 +116,6 @@ fn tokens() -> anyhow::Result<Option<Auth>> {
         )
     });
     Ok(Some(auth?))
-}
-
-/// What the function needs: read by the deployment.
-fn manifest() -> serde_json::Value {
-    json!({
-        "service": "registry",
-        "buckets": [{ "name": "schemas", "variable": "REGISTRY_BUCKET", "versioned": true }],
-        "functions": [{
-            "handler": "registry",
-            "trigger": "http",
-            "timeoutSeconds": 60,
-            "memoryMb": 1024,
-            "environment": ["REGISTRY_TOKENS", "REGISTRY_AUTH"],
-        }],
-    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program's one clock, handed to the registry")]

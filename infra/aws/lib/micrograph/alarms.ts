@@ -1,9 +1,9 @@
-import { aws_cloudwatch as cloudwatch, aws_cloudwatch_actions as actions, Duration, type aws_sns as sns } from 'aws-cdk-lib';
+import { aws_cloudwatch as cloudwatch, type Duration, type aws_sns as sns } from 'aws-cdk-lib';
+import { FIVE_MINUTES, raise, raiseOfFunction } from '../alarm.ts';
 import type { Alarm, Fn } from '../manifest.ts';
 import type { Micrograph } from '../micrograph.ts';
 import type { NamedQueue } from './queues.ts';
 
-const FIVE_MINUTES = Duration.minutes(5);
 /** Half an hour behind its table, an outbox has no more than a fifth of the stream's day left to notice that twice. */
 const STREAM_BEHIND_MS = 30 * 60 * 1000;
 
@@ -14,34 +14,20 @@ export function alarms(
   undelivered: ReadonlyMap<string, NamedQueue>,
 ): void {
   const { deployment, manifest } = micrograph;
-  const action = new actions.SnsAction(topic);
-  const raise = (name: string, metric: cloudwatch.IMetric, above: number, description: string) => {
-    const alarm = new cloudwatch.Alarm(micrograph, `Alarm-${name}`, {
-      alarmName: deployment.named(name),
-      alarmDescription: description,
-      metric,
-      threshold: above,
-      comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-      evaluationPeriods: 1,
-      treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
-    });
-    alarm.addAlarmAction(action);
-    alarm.addOkAction(action);
-  };
+  const told = (name: string, metric: cloudwatch.IMetric, above: number, description: string) =>
+    raise(micrograph, deployment, topic, { name, metric, above, description });
   for (const alarm of manifest.alarms) {
-    raise(alarm.name, metric(micrograph, alarm), alarm.above, described(alarm));
+    told(alarm.name, metric(micrograph, alarm), alarm.above, described(alarm));
   }
   for (const [name, queue] of undelivered) {
     const depth = queue.metricApproximateNumberOfMessagesVisible({ statistic: 'Maximum', period: FIVE_MINUTES });
-    raise(`${name}-depth`, depth, 0, 'Events could not be handed to their queue; those of queues go to the quarantine.');
+    told(`${name}-depth`, depth, 0, 'Events could not be handed to their queue; those of queues go to the quarantine.');
   }
   for (const [name, fn] of micrograph.functions) {
-    const sum = { statistic: 'Sum', period: FIVE_MINUTES };
-    raise(`${name}-errors`, fn.metricErrors(sum), 0, 'Invocations failed; the log has why.');
-    raise(`${name}-throttles`, fn.metricThrottles(sum), 0, 'Invocations were throttled: too little concurrency is left.');
+    raiseOfFunction(micrograph, deployment, topic, name, fn);
     if (streams(manifest.functions, name)) {
       const age = fn.metric('IteratorAge', { statistic: 'Maximum', period: FIVE_MINUTES });
-      raise(`${name}-behind`, age, STREAM_BEHIND_MS, 'Events leave the table late. A stream keeps them for 24 hours.');
+      told(`${name}-behind`, age, STREAM_BEHIND_MS, 'Events leave the table late. A stream keeps them for 24 hours.');
     }
   }
 }

@@ -1,5 +1,5 @@
-import { type CfnElement, Duration, aws_events as events, aws_events_targets as targets, aws_iam as iam, type aws_lambda as lambda, Stack } from 'aws-cdk-lib';
-import { except } from '../exceptions.ts';
+import { Duration, aws_events as events, aws_events_targets as targets, aws_iam as iam, type aws_lambda as lambda } from 'aws-cdk-lib';
+import { exceptWildcard } from '../exceptions.ts';
 import { makeFunction } from '../function.ts';
 import type { Micrograph } from '../micrograph.ts';
 
@@ -35,8 +35,7 @@ export function openBuckets(micrograph: Micrograph): void {
         const { keyArn } = bucket.encryptionKey;
         fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [keyArn] }));
       }
-      const id = Stack.of(bucket).getLogicalId(bucket.node.defaultChild as CfnElement);
-      except(fn.role ?? fn, `AwsSolutions-IAM5[Resource::<${id}.Arn>/*]`, 'Objects are named by domain, hour and content: all of the bucket is meant.');
+      exceptWildcard(fn.role ?? fn, bucket.arnForObjects('*'), 'Objects are named by domain, hour and content: all of the bucket is meant.');
     }
   }
 }
