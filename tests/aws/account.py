@@ -90,6 +90,9 @@ def deploy(stack, region):
                     statement.pop("Condition", None)
                 if "sqs:SendMessage" in statement["Action"]:
                     statement["Action"] = [*statement["Action"], "sqs:SendMessageBatch"]
+                if statement["Action"] == "lambda:InvokeFunction" and "-gateway-" in stack:
+                    resource = f"arn:aws:lambda:{region}:{ACCOUNT}:function:arn:*:function:{NAME}-*-subgraph"
+                    statement["Resource"] = [statement["Resource"], resource]
     # The rule of CDK's bootstrap, which no account here has.
     template.pop("Rules", None)
     template.get("Parameters", {}).pop("BootstrapVersion", None)
@@ -145,6 +148,45 @@ def manifest(service):
     return json.loads((MANIFESTS / f"{service}.json").read_text())
 
 
+def parameter(region, name):
+    """What a stack of the region left word of."""
+    return client("ssm", region).get_parameter(Name=f"/{NAME}/{name}")["Parameter"]["Value"]
+
+
+def said(region, function, lines=20):
+    """What a function logged last."""
+    logs = client("logs", region)
+    events = logs.filter_log_events(logGroupName=f"/aws/lambda/{NAME}-{function}").get("events", [])
+    # Neither metrics nor what Lambda adds.
+    said = [it["message"].rstrip() for it in events if '"level"' in it["message"]]
+    return "\n".join(said[-lines:])
+
+
+def http(region, url, path, body=None, service="lambda", signed=True, headers=None):
+    """Asks what is at a function's URL or an API: by POST where there is a body. The status, and the answer parsed where it is JSON."""
+    host = url.split("//")[1].rstrip("/")
+    if ".execute-api." in host:
+        # By path: what lambda_http takes for a URL has no host that ends in an IP address.
+        path = f"/_aws/execute-api/{host.split('.')[0]}/$default{path}"
+        host = ENDPOINT.split("//")[1]
+    data = None if body is None else json.dumps(body)
+    all_headers = {"content-type": "application/json", "host": host, **(headers or {})}
+    method = "GET" if body is None else "POST"
+    request = AWSRequest(method=method, url=f"{ENDPOINT}{path}", data=data, headers=all_headers)
+    if signed:
+        SigV4Auth(Credentials(ACCOUNT, "secret"), service, region).add_auth(request)
+    sent = urllib.request.Request(request.url, data=data and data.encode(), headers=dict(request.headers), method=method)
+    try:
+        with urllib.request.urlopen(sent, timeout=60) as answer:
+            status, text = answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read().decode()
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
 def command(service, name, number, subject, data, at="2011-03-01T10:00:00Z"):
     return service, subject, {
         "id": f"command-{name}-{number}", "domain": service, "type": name, "major": 1, "subject": subject,
@@ -172,19 +214,7 @@ def projections(region):
 
 def ask(region, service, query, signed=True):
     """Asks a subgraph by its function's URL; the status and the answer."""
-    stored = client("ssm", region).get_parameter(Name=f"/{NAME}/subgraphs/{service}")["Parameter"]["Value"]
-    host = stored.split("//")[1].rstrip("/")
-    body = json.dumps({"query": query})
-    headers = {"content-type": "application/json", "host": host}
-    request = AWSRequest(method="POST", url=f"{ENDPOINT}/graphql", data=body, headers=headers)
-    if signed:
-        SigV4Auth(Credentials(ACCOUNT, "secret"), "lambda", region).add_auth(request)
-    sent = urllib.request.Request(request.url, data=body.encode(), headers=dict(request.headers), method="POST")
-    try:
-        with urllib.request.urlopen(sent, timeout=60) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    return http(region, parameter(region, f"subgraphs/{service}"), "/graphql", {"query": query}, signed=signed)
 
 
 def data(region, service, query):
@@ -222,7 +252,7 @@ def processes(handler, region):
 def archived(region):
     """The lines of the archive's objects."""
     s3 = client("s3", region)
-    bucket = client("ssm", region).get_parameter(Name=f"/{NAME}/archive/bucket")["Parameter"]["Value"]
+    bucket = parameter(region, "archive/bucket")
     lines = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for found in page.get("Contents", []):

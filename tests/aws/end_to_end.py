@@ -1,6 +1,7 @@
 """Deploys the synthesized stacks of two regions to an emulated AWS, uses them, and asserts what must hold.
 
-Run by tests/aws/run, with the folder of `cdk synth` as its argument.
+Run by tests/aws/run, with the folder of `cdk synth` as its argument. graph.py has the checks of registry and gateway,
+loss.py the loss of a region, account.py what all of them use.
 
 What the emulator (MiniStack 1.5.15) lacks, why, and what covers it instead:
 
@@ -13,9 +14,16 @@ What the emulator (MiniStack 1.5.15) lacks, why, and what covers it instead:
   deployed.
 - Its IAM asks for `dynamodb:TransactWriteItems`, where AWS asks for what a transaction does, and for
   `sqs:SendMessageBatch`, where AWS asks for `sqs:SendMessage`. They are added where the others are allowed.
+- Its IAM takes the ARN in the path of an `Invoke` for a name, and asks for the function of that name. What the gateway may
+  invoke is written so too.
 - Its IAM (AUTH=true) holds functions to their roles, but doesn't know every condition key: `s3:prefix`, by which a function
   lists some domains of the archive alone, is taken out of the policies. Services among themselves are not held to the
   policies of queues. infra/aws/test/micrograph.test.ts compares every policy with the manifest.
+- Function URLs and domains are names on the internet: the gateway invokes subgraphs by ARN, which its role allows as well
+  as their URLs. That it signs requests to URLs is tested in services/gateway (transport/sigv4.rs); that they are refused
+  unsigned, here.
+- Its API Gateway lets nobody in who does not sign, where AWS lets everybody ask an API without an authorizer. The gateway
+  is asked with a signature. It verifies none, but looks up whose key it is.
 - Where a function is made, it ends the processes of the functions of that name in every region. Once a lost region is made
   anew, reads in the other one are counted no more: until then, none may fail (loss.py).
 - The visibility timeout of a queue is three minutes as deployed. It is lowered before the message of a function that is
@@ -33,10 +41,11 @@ from pathlib import Path
 
 import boto3
 
+import graph
 import loss
 from account import (
     AWAY, ENDPOINT, FORWARDING, HOME, NAME, PATIENCE, REGIONS, SERVICES, Forwarding, archived, ask, client, command, data,
-    deploy, items, manifest, processes, projections, quiet, send, step, until, up,
+    deploy, items, manifest, processes, projections, quiet, said, send, step, until, up,
 )
 
 ORDERS = 6
@@ -157,22 +166,24 @@ def poison_reaches_quarantine():
 def a_killed_functions_messages_come_again():
     sqs = client("sqs", HOME)
     url = sqs.get_queue_url(QueueName=f"{NAME}-popularity-sales-1")["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "3"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "10"})
     before = sold(HOME)
     stopped = list(processes("consumer.sales-1", HOME))
     assert stopped, "no process of the consumer is there to be killed"
-    for process in stopped:
-        os.kill(process, signal.SIGSTOP)
-    send(HOME, [placed(ORDERS)])
+    try:
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        send(HOME, [placed(ORDERS)])
 
-    def in_hand():
-        depth = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        return int(depth["ApproximateNumberOfMessagesNotVisible"]) > 0
+        def in_hand():
+            depth = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            return int(depth["ApproximateNumberOfMessagesNotVisible"]) > 0
 
-    until("the message is in the hands of a function that does nothing", in_hand)
-    assert sold(HOME) == before
-    for process in stopped:
-        os.kill(process, signal.SIGKILL)
+        until("the message is in the hands of a function that does nothing", in_hand)
+        assert sold(HOME) == before, "somebody else had it"
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGKILL)
     for region in REGIONS:
         counts(region, ORDERS + 1)
     settled()
@@ -323,6 +334,11 @@ CHECKS = [
     orders_reach_every_projection,
     both_regions_show_the_same,
     a_subgraph_answers_who_signs,
+    graph.the_registry_lets_in_who_signs,
+    graph.what_does_not_compose_is_refused,
+    graph.the_gateway_answers_across_subgraphs,
+    graph.a_subgraph_that_is_added_is_served_without_a_restart,
+    graph.a_gateway_that_starts_knows_persisted_queries_and_what_was_served_last,
     poison_reaches_quarantine,
     a_function_may_do_what_it_declares_and_nothing_else,
     a_killed_functions_messages_come_again,
@@ -330,6 +346,7 @@ CHECKS = [
     a_projection_is_rebuilt_and_swapped_while_it_is_read,
     an_audit_finds_an_event_that_no_queue_remembers,
     a_replay_changes_nothing,
+    graph.what_clients_use_is_in_the_registry,
     loss.a_region_is_lost_in_the_middle_of_an_import,
 ]
 
@@ -337,11 +354,18 @@ CHECKS = [
 def main():
     began = time.monotonic()
     up()
+    deployed = []
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda region: deploy(f"{NAME}-platform-{region}", region), REGIONS))
-    for region in REGIONS:
-        for service in SERVICES:
-            deploy(f"{NAME}-{service}-{region}", region)
+
+        def everywhere(*names):
+            list(pool.map(lambda region: [deploy(f"{NAME}-{it}-{region}", region) for it in names], REGIONS))
+            deployed.extend(names)
+
+        # The order of a first deployment: what a gateway is to serve is there before it is.
+        everywhere("platform", *SERVICES, "registry")
+        graph.publish_the_first()
+        everywhere("gateway")
+        graph.wake()
     for region in REGIONS:
         # An archivist gathers for a minute; nobody waits for that here.
         functions = client("lambda", region)
@@ -350,7 +374,7 @@ def main():
     for here, there in ((HOME, AWAY), (AWAY, HOME)):
         FORWARDING[here] = Forwarding(here, there)
         FORWARDING[here].start()
-    step(f"{2 + 2 * len(SERVICES)} stacks are deployed ({time.monotonic() - began:.0f} s)")
+    step(f"{len(REGIONS) * len(deployed)} stacks are deployed ({time.monotonic() - began:.0f} s)")
     failed = 0
     for check in CHECKS:
         name, at = check.__name__.replace("_", " "), time.monotonic()
@@ -360,6 +384,8 @@ def main():
         except Exception as error:  # noqa: BLE001 - every check is tried, and each failure told
             failed += 1
             step(f"FAILED  {name}: {type(error).__name__}: {error}")
+            if check.__module__ == "graph":
+                print(f"The gateway said last:\n{said(HOME, 'gateway')}", file=sys.stderr)
     print(f"{len(CHECKS) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
