@@ -10,6 +10,9 @@ use crate::persisted::PersistedQueries;
 use crate::transport::Resilience;
 use crate::usage::Usage;
 
+/// The longest URL that CloudFront takes, in bytes.
+pub(crate) const URL_BYTES: usize = 8 << 10;
+
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
@@ -160,7 +163,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 1 << 20,
-            url_bytes: 8 << 10,
+            url_bytes: URL_BYTES,
             tokens: 5_000,
             depth: 30,
             aliases: 200,

@@ -189,6 +189,7 @@ impl Execution<'_> {
             headers,
             timeout: patience,
             is_mutation: fetch.is_mutation,
+            document: fetch.document.clone(),
         };
         let answer = match self.in_flight.filter(|_| !fetch.is_mutation) {
             None => timeout(patience, self.transport.send(request)).await,

@@ -46,13 +46,12 @@ pub mod transport;
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
 pub use config::{CacheSizes, Config, Explain, Graphiql, Limits};
+#[cfg(feature = "dynamodb")]
+pub use documents::DynamoDocuments;
+pub use documents::{DocumentStore, DocumentStoreError, DocumentsInMemory};
 pub use error::{GraphQlError, Location, PathSegment, codes};
 pub use gateway::{Answer, EXPLAIN_KEY, Gateway, GatewayError, Method};
-#[cfg(feature = "dynamodb")]
-pub use persisted::DynamoDocuments;
-pub use persisted::{
-    DocumentStore, DocumentStoreError, DocumentsInMemory, ManifestError, PersistedQueries, TrustedDocuments,
-};
+pub use persisted::{ManifestError, PersistedQueries, TrustedDocuments};
 pub use request::Request;
 pub use supergraph::{Graph, Supergraph, SupergraphError};
 pub use usage::{Usage, UsageInStore, UsageSink};

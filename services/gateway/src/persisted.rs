@@ -5,54 +5,16 @@
 //! answered with `PersistedQueryNotFound`; the client then sends text and hash together, once. In the stricter mode of
 //! trusted documents only operations of a list are run, whatever way they come.
 
-mod memory;
 mod trusted;
 
-#[cfg(feature = "dynamodb")]
-mod dynamodb;
-
-use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use sha2::{Digest, Sha256};
+use documents::{DocumentStore, DocumentsInMemory, Named, Refusal, register, resolve};
 
 use crate::error::{GraphQlError, codes};
 use crate::request::Request;
 
-#[cfg(feature = "dynamodb")]
-pub use dynamodb::DynamoDocuments;
-pub use memory::DocumentsInMemory;
 pub use trusted::{ManifestError, TrustedDocuments};
-
-/// The longest document that is kept, in bytes: whoever may register documents must not fill the store with few.
-pub const MAX_DOCUMENT: usize = 64 << 10;
-
-/// Where documents are kept by their hash. A store may forget: a client sends the text again.
-#[async_trait]
-pub trait DocumentStore: fmt::Debug + Send + Sync {
-    /// The document with this hash.
-    ///
-    /// # Errors
-    /// Where the store can't be asked; the client is then treated as if the document were not known.
-    async fn get(&self, hash: &str) -> Result<Option<Arc<str>>, DocumentStoreError>;
-
-    /// Keeps a valid document of at most `MAX_DOCUMENT` bytes under its hash.
-    ///
-    /// # Errors
-    /// Where it can't be kept; the client will send it again.
-    async fn put(&self, hash: &str, document: &str) -> Result<(), DocumentStoreError>;
-}
-
-/// Why a store of documents failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} on the store of persisted queries failed: {reason}")]
-pub struct DocumentStoreError {
-    /// What was tried.
-    pub operation: &'static str,
-    /// Why it failed, for logs.
-    pub reason: String,
-}
 
 /// Which persisted queries are taken.
 #[derive(Debug, Clone)]
@@ -84,39 +46,18 @@ impl PersistedQueries {
         let named = named(request)?;
         match self {
             Self::Off => match named {
-                Some(_) if request.query.is_empty() => {
-                    Err(GraphQlError::new(codes::PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported"))
-                }
+                Some(_) if request.query.is_empty() => Err(refused(Refusal::NotSupported)),
                 _ => Ok(None),
             },
             Self::Automatic(store) => {
                 let Some(hash) = named else { return Ok(None) };
-                if !is_sha256(&hash) {
-                    let message =
-                        "`sha256Hash` must be the SHA-256 of the document, as 64 hexadecimal digits";
-                    return Err(GraphQlError::new(codes::BAD_REQUEST, message));
-                }
-                if !request.query.is_empty() {
-                    if sha256(&request.query) != hash {
-                        return Err(GraphQlError::new(
-                            codes::PERSISTED_QUERY_HASH_MISMATCH,
-                            "provided sha does not match query",
-                        ));
+                match resolve(&**store, &hash, &request.query).await.map_err(refused)? {
+                    Named::New => Ok(Some(Registration { hash })),
+                    Named::Known(document) => {
+                        document.as_ref().clone_into(&mut request.query);
+                        Ok(None)
                     }
-                    return Ok(Some(Registration { hash }));
                 }
-                let known = store.get(&hash).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "a persisted query can't be looked up; the client sends its text");
-                    None
-                });
-                let Some(document) = known else {
-                    return Err(GraphQlError::new(
-                        codes::PERSISTED_QUERY_NOT_FOUND,
-                        "PersistedQueryNotFound",
-                    ));
-                };
-                document.as_ref().clone_into(&mut request.query);
-                Ok(None)
             }
             Self::Trusted(documents) => {
                 let known = match &named {
@@ -138,14 +79,14 @@ impl PersistedQueries {
 
     /// Keeps a document that has proved valid.
     pub(crate) async fn register(&self, registration: &Registration, document: &str) {
-        let Self::Automatic(store) = self else { return };
-        if document.len() > MAX_DOCUMENT {
-            return;
-        }
-        if let Err(error) = store.put(&registration.hash, document).await {
-            tracing::warn!(%error, "a persisted query can't be kept; the client will send it again");
+        if let Self::Automatic(store) = self {
+            register(&**store, &registration.hash, document).await;
         }
     }
+}
+
+fn refused(refusal: Refusal) -> GraphQlError {
+    GraphQlError::new(refusal.code(), refusal.to_string())
 }
 
 /// The hash or id by which a request names its document.
@@ -156,28 +97,7 @@ fn named(request: &Request) -> Result<Option<String>, GraphQlError> {
     let Some(extension) = request.extensions.get("persistedQuery").filter(|it| !it.is_null()) else {
         return Ok(None);
     };
-    let bad = |message: &str| GraphQlError::new(codes::BAD_REQUEST, message);
-    if extension["version"] != 1 {
-        return Err(bad("Unsupported persisted query version"));
-    }
-    match extension["sha256Hash"].as_str() {
-        Some(hash) if !hash.is_empty() => Ok(Some(hash.to_ascii_lowercase())),
-        _ => Err(bad("`extensions.persistedQuery` has no `sha256Hash`")),
-    }
-}
-
-fn is_sha256(hash: &str) -> bool {
-    hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The SHA-256 of a document, in lower-case hexadecimal.
-pub(crate) fn sha256(document: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(document.as_bytes()) {
-        write!(text, "{byte:02x}").expect("a string takes all text");
-    }
-    text
+    documents::hash(extension).map(Some).map_err(refused)
 }
 
 /// What a client sent, short enough to be sent back.
@@ -187,6 +107,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use documents::{MAX_DOCUMENT, sha256};
     use serde_json::json;
 
     use super::*;

@@ -4,8 +4,10 @@
 //! each subgraph request up to its variables.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::planner::PlannedFetch;
+use crate::transport::HashedDocument;
 
 /// The fetches of one operation.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Fetch {
     pub(crate) is_mutation: bool,
     /// `{"query":"…"`, ready to be followed by the variables.
     pub(crate) body_prefix: Vec<u8>,
+    /// The same by its hash; a mutation has none.
+    pub(crate) document: Option<Arc<HashedDocument>>,
     /// The client's variables that it uses.
     pub(crate) variables: Vec<String>,
     pub(crate) target: Target,
@@ -123,6 +127,8 @@ impl Fetch {
         let PlannedFetch { subgraph, is_mutation, document, variables, target } = planned;
         let mut body_prefix = b"{\"query\":".to_vec();
         serde_json::to_writer(&mut body_prefix, &document).expect("a string is always JSON");
-        Self { subgraph, is_mutation, body_prefix, variables, target }
+        let hashed = || Arc::new(HashedDocument::new(&document, body_prefix.len()));
+        let document = (!is_mutation).then(hashed);
+        Self { subgraph, is_mutation, document, body_prefix, variables, target }
     }
 }

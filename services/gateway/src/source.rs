@@ -99,6 +99,7 @@ impl FromSubgraphs {
             headers: HeaderMap::new(),
             timeout: PATIENCE,
             is_mutation: false,
+            document: None,
         };
         let answer = tokio::time::timeout(PATIENCE, self.transport.send(request)).await;
         let answer = answer.map_err(|_| format!("no answer within {PATIENCE:?}"))?;

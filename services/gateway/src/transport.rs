@@ -1,5 +1,6 @@
 //! The port through which subgraphs are asked, and what stands behind it.
 
+mod by_hash;
 mod caching;
 mod http_client;
 mod in_flight;
@@ -10,14 +11,16 @@ mod resilient;
 #[cfg(feature = "sigv4")]
 mod sigv4;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+pub use by_hash::HashedDocument;
 pub(crate) use caching::CachingTransport;
-pub use http_client::{FORWARDED_AUTHORIZATION, HttpTransport, Signer};
+pub use http_client::{FORWARDED_AUTHORIZATION, HttpTransport, Signer, Unsigned};
 pub(crate) use in_flight::InFlight;
 pub use in_process::{Handler, InProcess};
 #[cfg(feature = "sigv4")]
@@ -53,6 +56,8 @@ pub struct SubgraphRequest {
     pub timeout: Duration,
     /// Whether it changes something, and so must not be sent twice.
     pub is_mutation: bool,
+    /// The document by its hash, for who can send that in place of the text.
+    pub document: Option<Arc<HashedDocument>>,
 }
 
 /// What a subgraph answered.

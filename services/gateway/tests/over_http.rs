@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::routing::post;
 use bytes::Bytes;
 use gateway::transport::{
-    FORWARDED_AUTHORIZATION, HttpTransport, Signer, SubgraphRequest, Transport, TransportError,
+    FORWARDED_AUTHORIZATION, HttpTransport, Signer, SubgraphRequest, Transport, TransportError, Unsigned,
 };
 use gateway::{Config, Gateway, Supergraph};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -39,6 +39,7 @@ fn request(url: &str, timeout: Duration) -> SubgraphRequest {
         headers,
         timeout,
         is_mutation: false,
+        document: None,
     }
 }
 
@@ -104,11 +105,14 @@ struct Counting;
 
 #[async_trait]
 impl Signer for Counting {
-    async fn sign(&self, url: &str, content_type: &str, body: &[u8]) -> Result<HeaderMap, String> {
+    async fn sign(&self, request: &Unsigned<'_>) -> Result<HeaderMap, String> {
+        let Unsigned { url, content_type, body, .. } = request;
         if url.ends_with("/free") {
             return Ok(HeaderMap::new());
         }
-        let signature = format!("{content_type} {}", body.len()).parse().map_err(|_| "odd".to_owned())?;
+        let signature = format!("{} {}", content_type.unwrap_or("-"), body.len())
+            .parse()
+            .map_err(|_| "odd".to_owned())?;
         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, signature)]))
     }
 }

@@ -4,15 +4,17 @@ use crate::cache::{Lifetime, NO_STORE};
 use crate::consistency::{Consistency, Written};
 use crate::error;
 use crate::read;
-use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use ::http::{Method, Request, Response, StatusCode};
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Data, ObjectType, Schema, SubscriptionType};
 use bytes::Bytes;
+use documents::{DocumentStore, Named, Refusal as ByHash};
 use freshness::{
-    CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, GENERATIONS, GENERATIONS_NEXT, Generations, Token,
+    CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, GENERATIONS, GENERATIONS_EXTENSION, GENERATIONS_NEXT,
+    Generations, Token,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use telemetry::TraceParent;
 use telemetry::trace;
@@ -23,6 +25,9 @@ pub const CORRELATION_ID: &str = "x-correlation-id";
 
 /// The longest correlation id that is taken from a request.
 const MAX_CORRELATION_ID: usize = 128;
+
+/// What an answer to a GET depends on besides its URL.
+const VARIES: &str = "accept, x-consistency-token, x-generations";
 
 const JSON: &str = "application/json";
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
@@ -77,6 +82,8 @@ pub struct Options {
     pub data: Data,
     /// How it is kept that who wrote will read it; none gives no tokens and waits for none.
     pub consistency: Option<Consistency>,
+    /// Where documents are kept that a request names by their hash; none takes no such requests.
+    pub documents: Option<Arc<dyn DocumentStore>>,
 }
 
 /// Answers one request: POST with a JSON body, or GET with a query string for queries. Never fails; what goes wrong is
@@ -85,6 +92,7 @@ pub struct Options {
 /// - 200 with the result, its errors beside it; with `Accept: application/graphql-response+json` a request that can't
 ///   be run at all is 400, as GraphQL over HTTP has it.
 /// - 400, 405, 406, 413, 415 with `errors` for what is no GraphQL request.
+/// - A document may be named by its hash, see [`documents`]; the answer to a GET may then be kept by its URL.
 /// - `Cache-Control` from the schema's hints (see [`cache`](crate::cache)).
 /// - Errors that are ours are logged with the correlation id and replaced (see [`report`](crate::report)).
 pub async fn serve<Q, M, S>(schema: &Schema<Q, M, S>, request: Request<Bytes>) -> Response<Bytes>
@@ -110,14 +118,14 @@ where
     let context = RequestContext::of(request.headers());
     let span = tracing::error_span!("graphql", correlation_id = context.correlation_id);
     let correlation_id = context.correlation_id.clone();
-    let generations = request.headers().get_all(GENERATIONS).iter().filter_map(|it| it.to_str().ok());
-    let mut brought = read::Brought { generations: Generations::of(generations), ..Default::default() };
-    if let Some(consistency) = &options.consistency {
-        brought.token = token(request.headers(), consistency);
-        brought.patience = consistency.patience;
-    }
     let answered = async {
-        let (answer, seen) = read::scoped(brought, run(schema, &request, context, options)).await;
+        let parameters = match read(&request, options.limits) {
+            Ok(parameters) => parameters,
+            Err(refusal) => return refusal.answer(&request),
+        };
+        let brought = brought(&request, &parameters, options.consistency.as_ref());
+        let run = run(schema, &request, parameters, context, options);
+        let (answer, seen) = read::scoped(brought, run).await;
         let mut response = answer.unwrap_or_else(|refusal| refusal.answer(&request));
         describe(&mut response, &seen);
         response
@@ -127,6 +135,25 @@ where
         response.headers_mut().insert(CORRELATION_ID, value);
     }
     response
+}
+
+/// What a request brings of what it wants to see.
+fn brought(
+    request: &Request<Bytes>,
+    parameters: &Parameters,
+    consistency: Option<&Consistency>,
+) -> read::Brought {
+    let headers = request.headers().get_all(GENERATIONS).iter().filter_map(|it| it.to_str().ok());
+    // Where the URL is what caches go by, it stands there.
+    let named = parameters.get("extensions").and_then(|it| it.get(GENERATIONS_EXTENSION)?.as_str());
+    let named = named.filter(|_| request.method() == Method::GET);
+    let mut brought =
+        read::Brought { generations: Generations::of(headers.chain(named)), ..Default::default() };
+    if let Some(consistency) = consistency {
+        brought.token = token(request.headers(), consistency);
+        brought.patience = consistency.patience;
+    }
+    brought
 }
 
 /// The tokens that a request brings, as one.
@@ -155,17 +182,29 @@ struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    cache: &'static str,
 }
 
 fn refuse(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { status, code, message: message.into() }
+    Refusal { status, code, message: message.into(), cache: NO_STORE }
+}
+
+impl From<ByHash> for Refusal {
+    fn from(refusal: ByHash) -> Self {
+        if refusal.is_expected() {
+            // Apollo's clients, and gateways, expect this status.
+            let cache = documents::NOT_KEPT;
+            return Self { cache, ..refuse(StatusCode::OK, refusal.code(), refusal.to_string()) };
+        }
+        refuse(StatusCode::BAD_REQUEST, refusal.code(), refusal.to_string())
+    }
 }
 
 impl Refusal {
     fn answer(self, request: &Request<Bytes>) -> Response<Bytes> {
         let body = json!({ "errors": [{ "message": self.message, "extensions": { "code": self.code } }] });
         let media = negotiate(request.headers()).unwrap_or(JSON);
-        let mut response = answer(self.status, media, NO_STORE, body.to_string().into());
+        let mut response = answer(self.status, media, self.cache, body.to_string().into());
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
         }
@@ -185,6 +224,7 @@ fn answer(status: StatusCode, media: &'static str, cache: &str, body: Bytes) -> 
 async fn run<Q, M, S>(
     schema: &Schema<Q, M, S>,
     request: &Request<Bytes>,
+    mut parameters: Parameters,
     context: RequestContext,
     options: Options,
 ) -> Result<Response<Bytes>, Refusal>
@@ -200,7 +240,9 @@ where
             format!("only {GRAPHQL_JSON} and {JSON} are to be had"),
         )
     })?;
-    let mut graphql = read(request, options.limits)?;
+    let registration = by_hash(&mut parameters, options.documents.as_deref()).await?;
+    let mut graphql =
+        graphql_of(parameters).map_err(|why| refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", why))?;
     let operation = operation_type(&mut graphql);
     if request.method() == Method::GET && operation.is_some_and(|operation| operation != OperationType::Query)
     {
@@ -222,6 +264,11 @@ where
     let mut result = schema.execute(graphql).await;
     let failed = !result.errors.is_empty();
     let executed = lifetime.executed();
+    if let (Some((hash, document)), Some(store)) = (registration, &options.documents)
+        && (executed || !failed)
+    {
+        documents::register(&**store, &hash, &document).await;
+    }
     let for_client = |failure| error::for_client(failure, &correlation_id, executed);
     result.errors = result.errors.into_iter().map(for_client).collect();
 
@@ -245,6 +292,9 @@ where
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "RESPONSE_TOO_LARGE", message));
     }
     let mut answer = answer(status, media, &cache, body.into());
+    if request.method() == Method::GET {
+        answer.headers_mut().insert(VARY, HeaderValue::from_static(VARIES));
+    }
     if let Some(Ok(token)) = written.and_then(|it| it.token()).map(|token| HeaderValue::from_str(&token)) {
         answer.headers_mut().insert(CONSISTENCY_TOKEN, token);
     }
@@ -272,14 +322,17 @@ fn negotiate(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
+/// The parts of a GraphQL request, as they were sent.
+type Parameters = Map<String, Value>;
+
 /// The GraphQL request in an HTTP request.
-fn read(request: &Request<Bytes>, limits: Limits) -> Result<async_graphql::Request, Refusal> {
+fn read(request: &Request<Bytes>, limits: Limits) -> Result<Parameters, Refusal> {
     let bad = |message: String| refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message);
     let too_large = |size: usize| {
         let message = format!("the request has {size} bytes and {} is the most", limits.request);
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "REQUEST_TOO_LARGE", message)
     };
-    let parameters = match *request.method() {
+    match *request.method() {
         Method::POST => {
             let content = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let media = content.and_then(|content| content.split(';').next()).map(str::trim);
@@ -291,9 +344,9 @@ fn read(request: &Request<Bytes>, limits: Limits) -> Result<async_graphql::Reque
                 return Err(too_large(request.body().len()));
             }
             match serde_json::from_slice(request.body()) {
-                Ok(Value::Object(parameters)) => parameters,
-                Ok(_) => return Err(bad("the body must be one JSON object with a query".to_owned())),
-                Err(error) => return Err(bad(format!("the body is not JSON: {error}"))),
+                Ok(Value::Object(parameters)) => Ok(parameters),
+                Ok(_) => Err(bad("the body must be one JSON object with a query".to_owned())),
+                Err(error) => Err(bad(format!("the body is not JSON: {error}"))),
             }
         }
         Method::GET => {
@@ -301,7 +354,7 @@ fn read(request: &Request<Bytes>, limits: Limits) -> Result<async_graphql::Reque
             if query.len() > limits.request {
                 return Err(too_large(query.len()));
             }
-            let mut parameters = serde_json::Map::new();
+            let mut parameters = Map::new();
             for (name, value) in form_urlencoded::parse(query.as_bytes()) {
                 let value = match &*name {
                     "variables" | "extensions" if !value.is_empty() => serde_json::from_str(&value)
@@ -310,14 +363,34 @@ fn read(request: &Request<Bytes>, limits: Limits) -> Result<async_graphql::Reque
                 };
                 parameters.insert(name.into_owned(), value);
             }
-            parameters
+            Ok(parameters)
         }
-        _ => return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "use POST or GET")),
-    };
-    graphql_of(parameters).map_err(bad)
+        _ => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "use POST or GET")),
+    }
 }
 
-fn graphql_of(mut parameters: serde_json::Map<String, Value>) -> Result<async_graphql::Request, String> {
+/// Puts the text of a document in where the request names it by its hash; where it brings both, they are to be kept.
+async fn by_hash(
+    parameters: &mut Parameters,
+    store: Option<&dyn DocumentStore>,
+) -> Result<Option<(String, String)>, Refusal> {
+    let named = parameters.get("extensions").and_then(|it| it.get("persistedQuery"));
+    let Some(named) = named.filter(|it| !it.is_null()) else { return Ok(None) };
+    let text = parameters.get("query").and_then(Value::as_str).unwrap_or_default();
+    let Some(store) = store else {
+        return if text.is_empty() { Err(ByHash::NotSupported.into()) } else { Ok(None) };
+    };
+    let hash = documents::hash(named)?;
+    match documents::resolve(store, &hash, text).await? {
+        Named::New => Ok(Some((hash, text.to_owned()))),
+        Named::Known(document) => {
+            parameters.insert("query".to_owned(), Value::from(&*document));
+            Ok(None)
+        }
+    }
+}
+
+fn graphql_of(mut parameters: Parameters) -> Result<async_graphql::Request, String> {
     let Some(Value::String(query)) = parameters.remove("query") else {
         return Err("query is missing; it must be a string".to_owned());
     };

@@ -11,6 +11,7 @@ mod support;
 use async_graphql::connection::Connection;
 use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema, SimpleObject};
 use bytes::Bytes;
+use documents::{DocumentStore, DocumentsInMemory};
 use federation::http::{Limits, Options, RequestContext, serve, serve_with};
 use federation::read::{Backoff, List};
 use federation::{DateTime, Decimal, Entities, Key, Money, PageArgs, Reader, UserError, connection, entity};
@@ -429,4 +430,68 @@ async fn the_sdl_is_stable_and_links_federation() {
     let sdl = federation::sdl(&subgraph(&scripted));
     assert_eq!(sdl, federation::sdl(&subgraph(&scripted)));
     insta::assert_snapshot!(sdl);
+}
+
+/// A document by its hash, with or without its text.
+fn by_hash(method: &str, document: &str, with_text: bool) -> Request<Bytes> {
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": documents::sha256(document) } });
+    if method == "POST" {
+        let mut body = json!({ "extensions": extensions });
+        if with_text {
+            body["query"] = document.into();
+        }
+        return post(&body);
+    }
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("extensions", &extensions.to_string())
+        .finish();
+    Request::get(format!("/graphql?{query}")).body(Bytes::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_document_is_named_by_its_hash_once_it_proved_valid() {
+    let schema = subgraph(&table());
+    let store: Arc<dyn DocumentStore> = Arc::new(DocumentsInMemory::new(1 << 20));
+    let options = || Options { documents: Some(Arc::clone(&store)), ..Options::default() };
+    let document = r#"{ product(sku: "p#1") { title } }"#;
+    for method in ["GET", "POST"] {
+        let unknown = serve_with(&schema, by_hash(method, document, false), options()).await;
+        assert_eq!((unknown.status(), cache(&unknown)), (StatusCode::OK, documents::NOT_KEPT));
+        let error = &body(&unknown)["errors"][0];
+        assert_eq!(error["message"], "PersistedQueryNotFound");
+        assert_eq!(error["extensions"]["code"], "PERSISTED_QUERY_NOT_FOUND");
+    }
+    // What is not valid is answered and not kept.
+    for _ in 0..2 {
+        let invalid = serve_with(&schema, by_hash("POST", "{ nothing }", true), options()).await;
+        assert_eq!(body(&invalid)["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+        let unknown = serve_with(&schema, by_hash("GET", "{ nothing }", false), options()).await;
+        assert_eq!(body(&unknown)["errors"][0]["message"], "PersistedQueryNotFound");
+    }
+    let told = serve_with(&schema, by_hash("POST", document, true), options()).await;
+    assert_eq!(body(&told)["data"]["product"]["title"], "title of p#1");
+    let known = serve_with(&schema, by_hash("GET", document, false), options()).await;
+    assert_eq!(body(&known), body(&told));
+    assert_eq!(cache(&known), "public, max-age=60");
+    assert_eq!(known.headers()["vary"], "accept, x-consistency-token, x-generations");
+
+    let mut forged = by_hash("POST", document, true);
+    *forged.body_mut() = String::from_utf8_lossy(forged.body()).replace("title }", "sku }").into();
+    let refused = serve_with(&schema, forged, options()).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(body(&refused)["errors"][0]["extensions"]["code"], "PERSISTED_QUERY_HASH_MISMATCH");
+    let mutation = r#"mutation { charge(amount: "1") { amount } }"#;
+    let _ = serve_with(&schema, by_hash("POST", mutation, true), options()).await;
+    let refused = serve_with(&schema, by_hash("GET", mutation, false), options()).await;
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_subgraph_without_a_store_says_so() {
+    let schema = subgraph(&table());
+    let refused = serve(&schema, by_hash("GET", "{ unhinted }", false)).await;
+    assert_eq!((refused.status(), cache(&refused)), (StatusCode::OK, documents::NOT_KEPT));
+    assert_eq!(body(&refused)["errors"][0]["message"], "PersistedQueryNotSupported");
+    let answered = serve(&schema, by_hash("POST", "{ unhinted }", true)).await;
+    assert_eq!(body(&answered)["data"]["unhinted"], 1);
 }

@@ -9,6 +9,9 @@ pub const GENERATIONS: &str = "x-generations";
 /// The header of the tables that stand behind those aliases now, where they are others.
 pub const GENERATIONS_NEXT: &str = "x-generations-next";
 
+/// The extension of a request that says the same as the header, where it is a URL that caches go by.
+pub const GENERATIONS_EXTENSION: &str = "generations";
+
 /// The most aliases that a header names; further ones are left out.
 pub const MOST_GENERATIONS: usize = 64;
 

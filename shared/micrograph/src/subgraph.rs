@@ -6,6 +6,7 @@ use async_graphql::{Context, ObjectType, Schema, SimpleObject, SubscriptionType}
 use bytes::Bytes;
 use contracts::envelope::AWAITED;
 use contracts::{Command, CommandEnvelope};
+use documents::DocumentsInMemory;
 use federation::http::{Options, RequestContext};
 use federation::{Consistency, UserError, consistency};
 use futures::future::BoxFuture;
@@ -15,6 +16,9 @@ use telemetry::TraceParent;
 
 /// The longest command id that a client may choose, in bytes.
 const MAX_COMMAND_ID: usize = 128;
+
+/// How many bytes of documents that are named by their hash a subgraph keeps.
+const DOCUMENTS: u64 = 4 << 20;
 
 /// Answers a request of GraphQL over HTTP.
 pub type Serve = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
@@ -55,9 +59,13 @@ impl Subgraph {
 
     fn of(sdl: String, answer: Arc<Answer>, consistency: Option<Consistency>) -> Self {
         let serving = Arc::clone(&answer);
+        let documents = Arc::new(DocumentsInMemory::new(DOCUMENTS));
         let serve: Serve = Arc::new(move |request| {
-            let options = Options { consistency: consistency.clone(), ..Options::default() };
-            serving(request, options)
+            let consistency = consistency.clone();
+            serving(
+                request,
+                Options { consistency, documents: Some(documents.clone()), ..Options::default() },
+            )
         });
         Self { sdl, serve, answer }
     }

@@ -1,9 +1,8 @@
 use std::collections::HashMap;
 
+use documents::sha256;
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::sha256;
 
 /// The documents that are run, by their ids and by the hashes of their texts.
 #[derive(Debug, Clone, Default)]

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SigV4, SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use super::{SigV4, SubgraphRequest, SubgraphResponse, Transport, TransportError, Unsigned};
 
 /// How many bytes an invocation may carry, and its answer may have: 6 MB, as Lambda has it.
 pub const MAX_PAYLOAD: usize = 6 << 20;
@@ -119,7 +119,9 @@ impl InvokeTransport {
             let why = format!("an invocation of {size} bytes is larger than Lambda's limit of {MAX_PAYLOAD}");
             return Err(TransportError::Unreachable(why));
         }
-        let signed = self.signer.sign_for("lambda", function.region, &url, CONTENT_TYPE, &payload).await;
+        let unsigned =
+            Unsigned { method: &Method::POST, url: &url, content_type: Some(CONTENT_TYPE), body: &payload };
+        let signed = self.signer.sign_for("lambda", function.region, &unsigned).await;
         let signed =
             signed.map_err(|error| TransportError::Unreachable(format!("it can't be signed: {error}")))?;
         let sent = self
@@ -299,6 +301,7 @@ mod tests {
             headers,
             timeout: Duration::from_secs(5),
             is_mutation: false,
+            document: None,
         }
     }
 

@@ -271,6 +271,7 @@ mod tests {
             headers: HeaderMap::new(),
             timeout: Duration::from_secs(1),
             is_mutation,
+            document: None,
         }
     }
 

@@ -6,7 +6,7 @@ use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest
 use aws_sigv4::sign::v4;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::http_client::Signer;
+use super::http_client::{Signer, Unsigned};
 
 /// Signs requests as AWS wants it (Signature Version 4), for function URLs and API Gateways that IAM guards. Service and
 /// region follow from the address; what goes elsewhere is not signed.
@@ -25,24 +25,23 @@ impl SigV4 {
 
 #[async_trait]
 impl Signer for SigV4 {
-    async fn sign(&self, url: &str, content_type: &str, body: &[u8]) -> Result<HeaderMap, String> {
-        match guarded(url) {
-            Some((service, region)) => self.sign_for(service, &region, url, content_type, body).await,
+    async fn sign(&self, request: &Unsigned<'_>) -> Result<HeaderMap, String> {
+        match guarded(request.url) {
+            Some((service, region)) => self.sign_for(service, &region, request).await,
             None => Ok(HeaderMap::new()),
         }
     }
 }
 
 impl SigV4 {
-    /// The headers that a signed POST to a service has besides its own.
+    /// The headers that a signed request to a service has besides its own.
     pub(super) async fn sign_for(
         &self,
         service: &str,
         region: &str,
-        url: &str,
-        content_type: &str,
-        body: &[u8],
+        request: &Unsigned<'_>,
     ) -> Result<HeaderMap, String> {
+        let Unsigned { method, url, content_type, body } = *request;
         let failed = |error: &dyn std::error::Error| telemetry::error_chain(error);
         let credentials = self.credentials.provide_credentials().await.map_err(|error| failed(&error))?;
         let identity = credentials.into();
@@ -58,8 +57,8 @@ impl SigV4 {
             .map_err(|error| failed(&error))?
             .into();
         // Nothing else that is on the request is signed: proxies may change it.
-        let signed = [("content-type", content_type)].into_iter();
-        let request = SignableRequest::new("POST", url, signed, SignableBody::Bytes(body));
+        let signed = content_type.map(|it| ("content-type", it)).into_iter();
+        let request = SignableRequest::new(method.as_str(), url, signed, SignableBody::Bytes(body));
         let request = request.map_err(|error| failed(&error))?;
         let (instructions, _) = sign(request, &parameters).map_err(|error| failed(&error))?.into_parts();
         let mut headers = HeaderMap::new();
@@ -94,8 +93,13 @@ mod tests {
     use std::time::Duration;
 
     use aws_credential_types::Credentials;
+    use http::Method;
 
     use super::*;
+
+    fn post<'a>(url: &'a str, body: &'a [u8]) -> Unsigned<'a> {
+        Unsigned { method: &Method::POST, url, content_type: Some("application/json"), body }
+    }
 
     fn signer() -> SigV4 {
         let credentials = Credentials::new("KEY", "secret", Some("session".to_owned()), None, "test");
@@ -106,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn requests_are_signed_for_the_service_and_region_of_their_address() {
         let url = "https://shop.lambda-url.eu-west-1.on.aws/graphql";
-        let signed = signer().sign(url, "application/json", b"{}").await.unwrap();
+        let signed = signer().sign(&post(url, b"{}")).await.unwrap();
         assert_eq!(signed["x-amz-date"], "20231114T221320Z");
         assert_eq!(signed["x-amz-security-token"], "session");
         // Worked out by hand, after the description of the algorithm.
@@ -116,7 +120,7 @@ mod tests {
              SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature={signature}"
         );
         assert_eq!(signed["authorization"], expected);
-        let other = signer().sign(url, "application/json", b"[]").await.unwrap();
+        let other = signer().sign(&post(url, b"[]")).await.unwrap();
         assert_ne!(signed["authorization"], other["authorization"]);
     }
 
@@ -132,7 +136,7 @@ mod tests {
             "https://a.lambda-url.eu-west-1.on.aws.example.org/",
             "nowhere",
         ] {
-            assert!(signer().sign(url, "application/json", b"{}").await.unwrap().is_empty(), "{url}");
+            assert!(signer().sign(&post(url, b"{}")).await.unwrap().is_empty(), "{url}");
         }
     }
 }

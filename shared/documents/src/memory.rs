@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{DocumentStore, DocumentStoreError};
+use crate::{DocumentStore, DocumentStoreError};
 
 /// Documents in this process's memory, the least used forgotten first.
 pub struct DocumentsInMemory {

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{DocumentStore, DocumentStoreError, DocumentsInMemory};
+use crate::{DocumentStore, DocumentStoreError, DocumentsInMemory};
 
 /// For how long a document is kept after somebody asked the table for it, in seconds: 30 days.
 const LIFE: i64 = 30 * 24 * 3600;
