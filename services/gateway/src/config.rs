@@ -54,6 +54,8 @@ pub struct Config {
     pub slow_after: Option<Duration>,
     /// Who may see the plan of an operation, by the URL's parameter `explain`.
     pub explain: Explain,
+    /// After how long without an event a subscription's client hears that it is still there.
+    pub heartbeat: Duration,
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
     /// Whether equal queries to a subgraph that are under way at once are sent once.
@@ -118,6 +120,8 @@ pub struct Limits {
     pub cost: u64,
     /// How long a list is taken to be whose field does not say so.
     pub list_size: u64,
+    /// Subscriptions that are open at once.
+    pub subscriptions: usize,
     /// Errors listed in one answer; the rest are counted.
     pub errors: usize,
 }
@@ -152,6 +156,7 @@ impl Default for Config {
             usage: None,
             slow_after: Some(Duration::from_secs(2)),
             explain: Explain::default(),
+            heartbeat: Duration::from_secs(5),
             introspection: true,
             share_in_flight: true,
             graphiql: Some(Graphiql::default()),
@@ -172,6 +177,7 @@ impl Default for Limits {
             fields: 5_000,
             cost: 100_000,
             list_size: 10,
+            subscriptions: 1_000,
             errors: 100,
         }
     }

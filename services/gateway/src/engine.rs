@@ -189,12 +189,13 @@ impl Engine {
     ) -> Result<Prepared, Vec<GraphQlError>> {
         let root = match operation.kind {
             OperationKind::Mutation => self.schema.mutation.as_deref().unwrap_or_default(),
-            OperationKind::Query | OperationKind::Subscription => &self.schema.query,
+            OperationKind::Subscription => self.schema.subscription.as_deref().unwrap_or_default(),
+            OperationKind::Query => &self.schema.query,
         };
         let shape = shape::shape(operation, conditions, &self.schema, root);
         let wants = |name: &str| self.type_names_wanted.contains(name);
         let plan = match operation.for_planning(conditions, &self.schema, &wants, denied) {
-            None => Arc::new(Plan { root: None }),
+            None => Arc::new(Plan::default()),
             Some(document) => {
                 let normalised =
                     self.planner.normalise(&document).map_err(|error| vec![plan_error(&error)])?;

@@ -108,6 +108,14 @@ pub mod codes {
     pub const OPERATION_RESOLUTION_FAILED: &str = "OPERATION_RESOLUTION_FAILURE";
     /// The operation's kind is not served here.
     pub const OPERATION_NOT_SUPPORTED: &str = "OPERATION_NOT_SUPPORTED";
+    /// A subscription's events can't go out in the form that was asked for: take a stream.
+    pub const SUBSCRIPTION_NEEDS_STREAM: &str = "SUBSCRIPTION_NEEDS_STREAM";
+    /// There are no subscriptions here.
+    pub const SUBSCRIPTIONS_NOT_SUPPORTED: &str = "SUBSCRIPTIONS_NOT_SUPPORTED";
+    /// As many subscriptions are open as may be.
+    pub const SUBSCRIPTION_LIMIT: &str = "SUBSCRIPTION_LIMIT_EXCEEDED";
+    /// The gateway is about to stop: subscribe again, and meet another one.
+    pub const STOPPING: &str = "STOPPING";
     /// A variable is missing or of the wrong type.
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     /// The document has too many tokens.

@@ -15,12 +15,14 @@ use tracing::Instrument;
 use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::carried::Carried;
+use crate::engine::Engine;
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::generations::Pinned;
 use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
-use crate::schema::Schema;
 use crate::store::{ObjectId, Store};
-use crate::transport::{InFlight, SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use crate::transport::{
+    InFlight, SubgraphEvents, SubgraphRequest, SubgraphResponse, Transport, TransportError,
+};
 use crate::variables::Variables;
 
 use entities::Representations;
@@ -30,8 +32,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) transport: &'a std::sync::Arc<dyn Transport>,
     /// `None` sends every request on its own.
     pub(crate) in_flight: Option<&'a InFlight>,
-    pub(crate) schema: &'a Schema,
-    pub(crate) address: &'a (dyn Fn(&str) -> String + Send + Sync),
+    pub(crate) engine: &'a Engine,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) variables: &'a Variables,
     pub(crate) deadline: Instant,
@@ -51,19 +52,47 @@ pub(crate) struct Outcome {
 
 /// Runs a plan to its end: failures become errors of the outcome.
 pub(crate) async fn execute(execution: &Execution<'_>, plan: &Plan) -> Outcome {
-    let mut store = Store::default();
-    let root = store.push_object([]);
-    let outcome = Mutex::new(Outcome {
-        store,
-        root,
-        errors: Vec::new(),
-        cache: CachePolicy::UNLIMITED,
-        carried: Carried::default(),
-    });
-    if let Some(step) = &plan.root {
-        execution.step(step, &outcome).await;
+    execution.finish(plan, Outcome::new()).await
+}
+
+/// Runs the rest of a subscription's plan for one event, an answer to what it listens to.
+pub(crate) async fn execute_event(
+    execution: &Execution<'_>,
+    plan: &Plan,
+    events: &Fetch,
+    event: &SubgraphResponse,
+) -> Outcome {
+    let mut outcome = Outcome::new();
+    lock(&execution.generations).note(&events.subgraph, &event.headers);
+    let targets = Targets::Objects(vec![outcome.root]);
+    answer::apply(&mut outcome, events, targets, event, &execution.engine.schema);
+    execution.finish(plan, outcome).await
+}
+
+/// Opens a subscription: what is told is the subgraph's answer to each event.
+///
+/// # Errors
+/// Where it can't be opened.
+pub(crate) async fn open(execution: &Execution<'_>, events: &Fetch) -> Result<SubgraphEvents, GraphQlError> {
+    let failed = |error: &TransportError| {
+        tracing::warn!(subgraph = events.subgraph, %error, "a subgraph can't be subscribed to");
+        transport_failure(&events.subgraph, error)
+    };
+    let Some((body, _)) = execution.question(events, &Outcome::new()) else {
+        return Err(GraphQlError::new(codes::INTERNAL, "the subscription listens to nothing"));
+    };
+    let request = execution.request(events, body);
+    let patience = request.timeout;
+    let opened = timeout(patience, execution.transport.subscribe(request)).await;
+    opened.unwrap_or(Err(TransportError::TimedOut(patience))).map_err(|error| failed(&error))
+}
+
+impl Outcome {
+    fn new() -> Self {
+        let mut store = Store::default();
+        let root = store.push_object([]);
+        Self { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED, carried: Carried::default() }
     }
-    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Never held over an await: all of a request runs on one task.
@@ -72,6 +101,14 @@ fn lock<T>(of_request: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Execution<'_> {
+    async fn finish(&self, plan: &Plan, outcome: Outcome) -> Outcome {
+        let outcome = Mutex::new(outcome);
+        if let Some(step) = &plan.root {
+            self.step(step, &outcome).await;
+        }
+        outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn step<'s>(&'s self, step: &'s Step, outcome: &'s Mutex<Outcome>) -> BoxFuture<'s, ()> {
         match step {
             Step::Fetch(fetch) => self.fetch(fetch, outcome).boxed(),
@@ -114,7 +151,7 @@ impl Execution<'_> {
                 span.record("status", response.status.as_u16());
                 span.record("response.bytes", response.body.len());
                 lock(&self.generations).note(&fetch.subgraph, &response.headers);
-                answer::apply(&mut outcome, fetch, targets, &response, self.schema);
+                answer::apply(&mut outcome, fetch, targets, &response, &self.engine.schema);
             }
             Err(error) => {
                 span.record("error", error.to_string());
@@ -177,20 +214,24 @@ impl Execution<'_> {
         Some((Bytes::from(body), targets))
     }
 
-    async fn send(&self, fetch: &Fetch, body: Bytes) -> Result<SubgraphResponse, TransportError> {
+    fn request(&self, fetch: &Fetch, body: Bytes) -> SubgraphRequest {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let patience = left.min(self.subgraph_timeout);
         let mut headers = self.headers.clone();
         lock(&self.generations).ask(&fetch.subgraph, &mut headers);
-        let request = SubgraphRequest {
+        SubgraphRequest {
             subgraph: fetch.subgraph.clone(),
-            url: (self.address)(&fetch.subgraph),
+            url: self.engine.address(&fetch.subgraph),
             body,
             headers,
-            timeout: patience,
+            timeout: left.min(self.subgraph_timeout),
             is_mutation: fetch.is_mutation,
             document: fetch.document.clone(),
-        };
+        }
+    }
+
+    async fn send(&self, fetch: &Fetch, body: Bytes) -> Result<SubgraphResponse, TransportError> {
+        let request = self.request(fetch, body);
+        let patience = request.timeout;
         let answer = match self.in_flight.filter(|_| !fetch.is_mutation) {
             None => timeout(patience, self.transport.send(request)).await,
             Some(in_flight) => {
@@ -217,13 +258,16 @@ enum Targets {
     },
 }
 
-fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
+pub(crate) fn transport_failure(subgraph: &str, error: &TransportError) -> GraphQlError {
     let (code, message) = match error {
         TransportError::TimedOut(_) => {
             (codes::SUBGRAPH_TIMEOUT, format!("{subgraph} did not answer in time"))
         }
         TransportError::TooLarge { .. } => {
             (codes::SUBGRAPH_MALFORMED_RESPONSE, format!("{subgraph} answered with more than can be taken"))
+        }
+        TransportError::NoEvents => {
+            (codes::SUBSCRIPTIONS_NOT_SUPPORTED, format!("{subgraph} can't be subscribed to from here"))
         }
         TransportError::UnknownSubgraph(_) | TransportError::Unreachable(_) | TransportError::Resting(_) => {
             (codes::SUBGRAPH_UNREACHABLE, format!("{subgraph} can't be reached"))

@@ -6,7 +6,11 @@ use crate::plan::{Fetch, Path, PathStep, Plan, Step, Target};
 
 /// What is asked of whom, in which order.
 pub(crate) fn explain(plan: &Plan) -> Value {
-    plan.root.as_ref().map_or(Value::Null, step)
+    let root = plan.root.as_ref().map_or(Value::Null, step);
+    match &plan.events {
+        None => root,
+        Some(events) => json!({ "subscription": describe(events), "eachEvent": root }),
+    }
 }
 
 fn step(node: &Step) -> Value {

@@ -7,14 +7,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use freshness::{CONSISTENCY_TOKEN, Tag};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::answer::{Answer, Completion};
 use crate::auth::{Authenticator, Denied, Policies, PoliciesClaim};
 use crate::cache::{Found, Question, TaggedCache};
-use crate::cache_control::CachePolicy;
 use crate::config::{Config, Explain};
 use crate::cost::cost;
 use crate::engine::{Engine, Known, Prepared};
@@ -26,8 +27,8 @@ use crate::introspection::Introspection;
 use crate::observe::{self, CacheState, Measured, Names};
 use crate::operation::{Conditions, OperationKind};
 use crate::planner::PlanError;
-use crate::project::project;
 use crate::request::Request;
+use crate::subscription::{Reply, Streams};
 use crate::supergraph::Supergraph;
 use crate::transport::{CachingTransport, InFlight, ResilientTransport, SubgraphResponse, Transport};
 use crate::usage::Recorder;
@@ -53,17 +54,20 @@ pub struct Gateway {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     engine: ArcSwap<Engine>,
-    transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     in_flight: InFlight,
     generations: Standing,
-    auth: Option<Authenticator>,
+    /// One for each subscription that may be opened still.
+    pub(crate) subscriptions: Arc<Semaphore>,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) auth: Option<Authenticator>,
     answers: Option<Arc<TaggedCache<Answer>>>,
     subgraphs: Option<Arc<TaggedCache<SubgraphResponse>>>,
-    names: Names,
+    pub(crate) names: Names,
     usage: Option<Arc<Recorder>>,
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
 }
 
 /// Why there is no gateway.
@@ -72,25 +76,6 @@ pub enum GatewayError {
     /// The supergraph can't be planned against.
     #[error("the supergraph can't be served: {0}")]
     Planner(String),
-}
-
-/// The answer to a request, before it is put into HTTP.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The JSON text.
-    pub body: Bytes,
-    /// Whether the operation was executed: if not, the body has no `data`.
-    pub executed: bool,
-    /// How long it may be cached.
-    pub cache: CachePolicy,
-    /// Codes of the errors, in order.
-    pub codes: Vec<String>,
-    /// The tags of what it shows, for caches that serve everyone.
-    pub tags: Option<String>,
-    /// What a mutation wrote, for queries that are to see it.
-    pub token: Option<String>,
-    /// How many seconds ago it was made, where it was kept.
-    pub age: Option<u64>,
 }
 
 /// How a request came: mutations are not run for a GET.
@@ -122,6 +107,8 @@ impl Gateway {
             transport,
             in_flight: InFlight::default(),
             generations: Standing::default(),
+            subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions)),
+            stopping: watch::Sender::new(false),
             auth: config.auth.clone().map(Authenticator::new),
             answers: config.cache.answers.map(|bytes| Arc::new(TaggedCache::new(bytes))),
             subgraphs,
@@ -179,9 +166,16 @@ impl Gateway {
         }
     }
 
-    /// Answers an HTTP request: GraphQL by POST or GET, and GraphiQL for browsers.
+    /// Answers an HTTP request: GraphQL by POST or GET, and GraphiQL for browsers. Subscriptions are not served so, see
+    /// [`Gateway::stream`].
     pub async fn handle(&self, request: http::Request<Bytes>) -> Response<Bytes> {
         crate::http::handle(self, request).await
+    }
+
+    /// The same, where the body may go out piece by piece: a subscription's events as they come. A body that is dropped
+    /// ends its subscription.
+    pub async fn stream(&self, request: http::Request<Bytes>) -> Response<axum::body::Body> {
+        crate::http::stream(self, request).await
     }
 
     /// Answers a GraphQL request. Of `headers`, those that are allowed are handed on to subgraphs.
@@ -197,6 +191,23 @@ impl Gateway {
         method: Method,
         headers: &HeaderMap,
     ) -> Answer {
+        match self.reply_within(patience, request, method, headers, Streams::Unsupported).await {
+            Reply::Answer(answer) => answer,
+            Reply::Events(_) => {
+                Answer::refusal(&Streams::Unsupported.refusal().into_iter().collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// The same where a subscription's events can be told, or not.
+    pub(crate) async fn reply_within(
+        &self,
+        patience: Duration,
+        request: Request,
+        method: Method,
+        headers: &HeaderMap,
+        streams: Streams,
+    ) -> Reply {
         let begun = Instant::now();
         let deadline = begun + patience.min(self.config().request_timeout);
         let span = tracing::info_span!(
@@ -208,9 +219,12 @@ impl Gateway {
             response.bytes = tracing::field::Empty,
         );
         let mut seen = Seen::default();
-        let answered = self.shared.answer(request, method, headers, deadline, &mut seen);
-        let answer = answered.instrument(span.clone()).await;
-        let answer = answer.unwrap_or_else(|errors| Answer::refusal(&errors));
+        let replied = self.shared.reply(request, method, headers, streams, deadline, &mut seen);
+        let answer = match replied.instrument(span.clone()).await {
+            Ok(Reply::Answer(answer)) => answer,
+            Ok(events) => return events,
+            Err(errors) => Answer::refusal(&errors),
+        };
         observe::operation(
             &self.shared.names,
             &Measured {
@@ -223,7 +237,17 @@ impl Gateway {
         );
         span.record("errors", answer.codes.len());
         span.record("response.bytes", answer.body.len());
-        answer
+        Reply::Answer(answer)
+    }
+
+    /// Ends all subscriptions, and opens no others: before the process ends.
+    pub fn end_subscriptions(&self) {
+        self.shared.stopping.send_replace(true);
+    }
+
+    /// How many subscriptions are open.
+    pub fn open_subscriptions(&self) -> usize {
+        self.config().limits.subscriptions.saturating_sub(self.shared.subscriptions.available_permits())
     }
 }
 
@@ -245,34 +269,35 @@ impl Seen {
 }
 
 /// An operation that may be run: valid, with values for its variables.
-struct Asked {
+pub(crate) struct Asked {
     engine: Arc<Engine>,
-    known: Arc<Known>,
+    pub(crate) known: Arc<Known>,
     variables: Variables,
-    rights: Rights,
+    pub(crate) rights: Rights,
     /// The headers that subgraphs get to see.
     forwarded: HeaderMap,
-    deadline: Instant,
+    pub(crate) deadline: Instant,
 }
 
 /// What the one who asks may see of an operation.
 #[derive(Default)]
-struct Rights {
+pub(crate) struct Rights {
     /// Whether the operation selects anything that not everyone may see.
     guarded: bool,
     denied: Denied,
-    errors: Vec<GraphQlError>,
+    pub(crate) errors: Vec<GraphQlError>,
 }
 
 impl Shared {
-    async fn answer(
+    async fn reply(
         self: &Arc<Self>,
         mut request: Request,
         method: Method,
         headers: &HeaderMap,
+        streams: Streams,
         deadline: Instant,
         seen: &mut Seen,
-    ) -> Result<Answer, Vec<GraphQlError>> {
+    ) -> Result<Reply, Vec<GraphQlError>> {
         let engine = self.engine.load_full();
         let persisted = &self.config.persisted_queries;
         let registration = persisted.resolve(&mut request).await.map_err(|error| vec![error])?;
@@ -288,7 +313,7 @@ impl Shared {
         if let Some(name) = &operation.name {
             span.record("operation.name", name.as_str());
         }
-        if let Some(error) = self.not_served(operation.kind, operation.introspects, method) {
+        if let Some(error) = self.not_served(operation.kind, operation.introspects, method, streams) {
             return Err(vec![error]);
         }
         let variables = Variables::coerce(operation, &request.variables, &engine.schema)?;
@@ -299,15 +324,19 @@ impl Shared {
         let question = self.question(&engine, &known, &request, &forwarded).filter(|_| !rights.guarded);
         let asked = Arc::new(Asked { engine, known, variables, rights, forwarded, deadline });
         if request.explain && self.may_be_explained(headers) {
-            return self.explained(&asked).await;
+            return self.explained(&asked).await.map(Reply::Answer);
         }
         if let (Some(usage), Some(signature)) = (&self.usage, &asked.known.signature) {
             usage.used(headers, signature);
         }
-        match question {
+        if asked.known.operation.kind == OperationKind::Subscription {
+            return self.open(asked, headers.clone()).await.map(Reply::Events);
+        }
+        let answer = match question {
             None => self.execute(&asked).await,
             Some((cache, question)) => self.cached(&asked, cache, question, seen).await,
-        }
+        };
+        answer.map(Reply::Answer)
     }
 
     /// Whether the one who asks may see plans.
@@ -467,63 +496,62 @@ impl Shared {
 
     async fn execute(&self, asked: &Asked) -> Result<Answer, Vec<GraphQlError>> {
         let begun = Instant::now();
-        let Asked { engine, known, variables, rights, forwarded, deadline } = asked;
-        let operation = &known.operation;
-        let variant = (variables.conditions(operation), rights.denied.clone());
-        let prepared = engine.prepare(known, variant, &self.config).await?;
-        let execution = Execution {
-            transport: &self.transport,
-            in_flight: self.config.share_in_flight.then_some(&self.in_flight),
-            schema: &engine.schema,
-            address: &|subgraph| engine.address(subgraph),
-            headers: forwarded,
-            variables,
-            deadline: *deadline,
-            subgraph_timeout: self.config.subgraph_timeout,
-            generations: Mutex::new(self.generations.pinned()),
-        };
-        let Outcome { store, root, errors: failures, cache, carried } =
-            execute(&execution, &prepared.plan).await;
-        let mut errors = rights.errors.clone();
-        errors.extend(failures);
-        let introspection = Introspection { schema: &engine.schema, variables };
-        let mut body = b"{\"data\":".to_vec();
-        let completed = project(&prepared.shape, &store, root, &introspection, &errors, &mut body);
-        errors.extend(completed);
-        let is_query = operation.kind == OperationKind::Query;
-        let touched = prepared.plan.root.is_some();
-        // What was waited for is for the one who waited.
-        let waited = forwarded.contains_key(CONSISTENCY_TOKEN);
-        let cache =
-            if is_query && touched && errors.is_empty() && !waited { cache } else { CachePolicy::NO_STORE };
-        let tagged = carried.tags.folded();
-        // What can't be purged by a few tags is not for caches that are purged, and what not everyone may see is for
-        // nobody else.
-        let cache = if tagged.is_none() || rights.guarded { cache.kept_private() } else { cache };
-        let tags = tagged.filter(|_| cache.shared_seconds() > 0).and_then(|tags| tags.header());
-        let mut extensions = Map::new();
-        if !carried.behind.is_empty() {
-            extensions.insert("consistency".to_owned(), json!({ "behind": carried.behind }));
-        }
-        write_errors(&errors, self.config.limits.errors, &mut extensions, &mut body);
-        write_extensions(&extensions, &mut body);
-        body.push(b'}');
-        let codes = errors.iter().map(|error| error.code().to_owned()).collect();
-        let token = carried.token();
-        let answer = Answer { body: Bytes::from(body), executed: true, cache, codes, tags, token, age: None };
-        self.log_if_slow(known, &prepared, begun.elapsed(), &answer);
+        let prepared = self.prepared(asked).await?;
+        let outcome = execute(&self.execution(asked, asked.deadline), &prepared.plan).await;
+        let answer = self.completed(asked, &prepared, outcome);
+        self.log_if_slow(&asked.known, &prepared, begun.elapsed(), &answer);
         Ok(answer)
     }
 
-    fn not_served(&self, kind: OperationKind, introspects: bool, method: Method) -> Option<GraphQlError> {
+    /// The plan of an operation for who asks.
+    pub(crate) async fn prepared(&self, asked: &Asked) -> Result<Arc<Prepared>, Vec<GraphQlError>> {
+        let Asked { engine, known, variables, rights, .. } = asked;
+        let variant = (variables.conditions(&known.operation), rights.denied.clone());
+        engine.prepare(known, variant, &self.config).await
+    }
+
+    pub(crate) fn execution<'a>(&'a self, asked: &'a Asked, deadline: Instant) -> Execution<'a> {
+        Execution {
+            transport: &self.transport,
+            in_flight: self.config.share_in_flight.then_some(&self.in_flight),
+            engine: &asked.engine,
+            headers: &asked.forwarded,
+            variables: &asked.variables,
+            deadline,
+            subgraph_timeout: self.config.subgraph_timeout,
+            generations: Mutex::new(self.generations.pinned()),
+        }
+    }
+
+    pub(crate) fn completed(&self, asked: &Asked, prepared: &Prepared, outcome: Outcome) -> Answer {
+        let Asked { engine, known, variables, rights, forwarded, .. } = asked;
+        let is_query = known.operation.kind == OperationKind::Query;
+        // What was waited for is for the one who waited.
+        let waited = forwarded.contains_key(CONSISTENCY_TOKEN);
+        let completion = Completion {
+            shape: &prepared.shape,
+            introspection: Introspection { schema: &engine.schema, variables },
+            errors: &rights.errors,
+            may_be_kept: is_query && prepared.plan.root.is_some() && !waited,
+            guarded: rights.guarded,
+            most_errors: self.config.limits.errors,
+        };
+        Answer::complete(outcome, &completion)
+    }
+
+    fn not_served(
+        &self,
+        kind: OperationKind,
+        introspects: bool,
+        method: Method,
+        streams: Streams,
+    ) -> Option<GraphQlError> {
         match kind {
             OperationKind::Mutation if method == Method::Get => Some(GraphQlError::new(
                 codes::OPERATION_NOT_SUPPORTED,
                 "mutations are not run for a GET request: send it by POST",
             )),
-            OperationKind::Subscription => {
-                Some(GraphQlError::new(codes::OPERATION_NOT_SUPPORTED, "subscriptions are not served here"))
-            }
+            OperationKind::Subscription => streams.refusal(),
             _ if introspects && !self.config.introspection => Some(GraphQlError::new(
                 codes::INTROSPECTION_DISABLED,
                 "introspection is closed: ask the graph's owners for its schema",
@@ -545,50 +573,6 @@ impl Shared {
             forwarded.append(CONSISTENCY_TOKEN, token);
         }
         forwarded
-    }
-}
-
-impl Answer {
-    /// The answer to a request that is not executed.
-    pub fn refusal(errors: &[GraphQlError]) -> Self {
-        let mut body = b"{\"errors\":".to_vec();
-        serde_json::to_writer(&mut body, errors).expect("errors are always JSON");
-        body.push(b'}');
-        let codes = errors.iter().map(|error| error.code().to_owned()).collect();
-        Self {
-            body: Bytes::from(body),
-            executed: false,
-            cache: CachePolicy::NO_STORE,
-            codes,
-            tags: None,
-            token: None,
-            age: None,
-        }
-    }
-}
-
-fn write_errors(
-    errors: &[GraphQlError],
-    limit: usize,
-    extensions: &mut Map<String, Value>,
-    out: &mut Vec<u8>,
-) {
-    if errors.is_empty() {
-        return;
-    }
-    let shown = &errors[..errors.len().min(limit)];
-    out.extend_from_slice(b",\"errors\":");
-    serde_json::to_writer(&mut *out, shown).expect("errors are always JSON");
-    let omitted = errors.len() - shown.len();
-    if omitted > 0 {
-        extensions.insert("errorsOmitted".to_owned(), Value::from(omitted));
-    }
-}
-
-fn write_extensions(extensions: &Map<String, Value>, out: &mut Vec<u8>) {
-    if !extensions.is_empty() {
-        out.extend_from_slice(b",\"extensions\":");
-        serde_json::to_writer(&mut *out, extensions).expect("extensions are always JSON");
     }
 }
 

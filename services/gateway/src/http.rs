@@ -2,11 +2,14 @@
 
 mod coding;
 mod csrf;
+mod events;
 mod graphiql;
 mod media;
 mod server;
 
+use axum::body::Body;
 use bytes::Bytes;
+use futures::StreamExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request as HttpRequest, Response, StatusCode,
     header,
@@ -15,10 +18,13 @@ use http::{
 use freshness::CONSISTENCY_TOKEN;
 use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::error::{GraphQlError, codes};
-use crate::gateway::{Answer, Gateway, Method};
+use crate::gateway::{Gateway, Method};
 use crate::request::Request;
+use crate::subscription::{Reply, Streams};
 
+use events::Form;
 use media::{Media, Wanted};
 
 pub use server::{router, serve};
@@ -27,13 +33,47 @@ pub use server::{router, serve};
 /// too long.
 pub const USE_METHOD: &str = "graphql-use-method";
 
-/// Answers one HTTP request.
+/// Answers one HTTP request, whole: a subscription is told that it is not served.
 pub(crate) async fn handle(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Bytes> {
     let is_head = *request.method() == HttpMethod::HEAD;
     let headers = request.headers().clone();
-    let mut response = respond(gateway, request).await;
+    let Sent::Whole(response) = respond(gateway, request, false).await else {
+        let error = GraphQlError::new(codes::INTERNAL, "the answer is a stream");
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, Media::Json, error);
+    };
+    whole(gateway, &headers, is_head, response).await
+}
+
+/// Answers one HTTP request; the events of a subscription go out as they come.
+pub(crate) async fn stream(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Body> {
+    let is_head = *request.method() == HttpMethod::HEAD;
+    let headers = request.headers().clone();
+    match respond(gateway, request, !is_head).await {
+        Sent::Whole(response) => whole(gateway, &headers, is_head, response).await.map(Body::from),
+        Sent::Events(response) => response,
+    }
+}
+
+/// What goes out.
+enum Sent {
+    Whole(Response<Bytes>),
+    Events(Response<Body>),
+}
+
+impl From<Response<Bytes>> for Sent {
+    fn from(response: Response<Bytes>) -> Self {
+        Self::Whole(response)
+    }
+}
+
+async fn whole(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    is_head: bool,
+    mut response: Response<Bytes>,
+) -> Response<Bytes> {
     if gateway.config().compress {
-        response = coding::encode(&headers, response).await;
+        response = coding::encode(headers, response).await;
     }
     if is_head {
         *response.body_mut() = Bytes::new();
@@ -41,50 +81,55 @@ pub(crate) async fn handle(gateway: &Gateway, request: HttpRequest<Bytes>) -> Re
     response
 }
 
-async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Bytes> {
+async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>, can_stream: bool) -> Sent {
     let (parts, body) = request.into_parts();
     let limits = gateway.config().limits;
     let query = parts.uri.query().unwrap_or_default();
     let method = match parts.method {
         HttpMethod::GET | HttpMethod::HEAD => Method::Get,
         HttpMethod::POST => Method::Post,
-        HttpMethod::OPTIONS => return with_allow(empty(StatusCode::NO_CONTENT)),
+        HttpMethod::OPTIONS => return with_allow(empty(StatusCode::NO_CONTENT)).into(),
         _ => {
             let error =
                 GraphQlError::new(codes::BAD_REQUEST, "send GraphQL requests by POST, or queries by GET");
-            return with_allow(refuse(StatusCode::METHOD_NOT_ALLOWED, Media::Json, error));
+            return with_allow(refuse(StatusCode::METHOD_NOT_ALLOWED, Media::Json, error)).into();
         }
     };
     if method == Method::Get {
         if let Some(page) = &gateway.config().graphiql
             && let Some(response) = graphiql::respond(page, query, &parts.headers)
         {
-            return response;
+            return response.into();
         }
         if url_length(&parts, query.len()) > limits.url_bytes {
             let message = format!("the URL has more than {} bytes: send the query by POST", limits.url_bytes);
             let error = GraphQlError::new(codes::URL_TOO_LONG, message).with("limit", limits.url_bytes);
-            return told_to_post(refuse(StatusCode::URI_TOO_LONG, Media::Json, error));
+            return told_to_post(refuse(StatusCode::URI_TOO_LONG, Media::Json, error)).into();
         }
     }
-    let media = match media::wanted(&parts.headers) {
+    let form = events::wanted(&parts.headers);
+    let wanted = media::wanted(&parts.headers);
+    let media = match wanted {
         Wanted::Media(media) => media,
+        // Who takes a stream and nothing else gets all answers as one, by the protocol of such clients.
+        Wanted::Html | Wanted::Nothing if form == Some(Form::EventStream) => Media::EventStream,
+        Wanted::Html | Wanted::Nothing if form.is_some() => Media::Json,
         Wanted::Html | Wanted::Nothing => {
             let error = GraphQlError::new(
                 codes::BAD_REQUEST,
                 "nothing in `Accept` can be given: take application/graphql-response+json or application/json",
             );
-            return refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, error);
+            return refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, error).into();
         }
     };
     if gateway.config().csrf_guard
         && let Err(error) = csrf::check(&parts.headers)
     {
-        return refuse(StatusCode::BAD_REQUEST, media, error);
+        return refuse(StatusCode::BAD_REQUEST, media, error).into();
     }
     let request = match read(method, query, &parts.headers, &body, limits.body_bytes) {
         Ok(request) => Request { explain: has_explain(query), ..request },
-        Err((status, error)) => return refuse(status, media, error),
+        Err((status, error)) => return refuse(status, media, error).into(),
     };
     // A client that registers a document is about to ask for it by GET.
     let predicted = (method == Method::Post && request.is_persisted()).then(|| request.persisted_length());
@@ -93,7 +138,26 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
         Some(Deadline(ends)) => ends.saturating_duration_since(Instant::now()),
         None => gateway.config().request_timeout,
     };
-    let answer = gateway.answer_within(patience, request, method, &parts.headers).await;
+    let streams = match form {
+        _ if !can_stream => Streams::Unsupported,
+        Some(_) => Streams::Taken,
+        None => Streams::NotTaken,
+    };
+    let reply = gateway.reply_within(patience, request, method, &parts.headers, streams).await;
+    let answer = match (reply, form) {
+        (Reply::Answer(answer), _) => answer,
+        (Reply::Events(events), form) => {
+            let form = form.unwrap_or(Form::EventStream);
+            let bytes = form.stream(events, gateway.config().heartbeat);
+            let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
+            let mut response = Response::new(body);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, form.content_type());
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(header::VARY, vary(gateway));
+            return Sent::Events(response);
+        }
+    };
     let status = status(&answer, media, method);
     let cache = if is_unknown_document(&answer) {
         // What is not known yet will be in a moment; no cache may answer for it.
@@ -123,7 +187,7 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>) -> Response<Byt
     if is_long {
         response = told_to_post(response);
     }
-    if status == StatusCode::METHOD_NOT_ALLOWED { with_allow(response) } else { response }
+    if status == StatusCode::METHOD_NOT_ALLOWED { with_allow(response) } else { response }.into()
 }
 
 /// When a request must be answered, where whoever handed it over knows: in its extensions.
@@ -163,7 +227,8 @@ fn too_large(limit: usize) -> GraphQlError {
 /// The status that the specification gives to an answer. In `application/json`, whose clients may not expect
 /// others, a well-formed request is answered with 200 whatever becomes of it.
 fn status(answer: &Answer, media: Media, method: Method) -> StatusCode {
-    if answer.executed || is_unknown_document(answer) {
+    // A browser's `EventSource` tells nothing of an answer with another status.
+    if answer.executed || is_unknown_document(answer) || media == Media::EventStream {
         return StatusCode::OK;
     }
     let is = |code: &str| answer.codes.iter().any(|known| known == code);
@@ -176,8 +241,14 @@ fn status(answer: &Answer, media: Media, method: Method) -> StatusCode {
     if is(codes::AUTH_UNAVAILABLE) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
+    if is(codes::SUBSCRIPTION_NEEDS_STREAM) {
+        return StatusCode::NOT_ACCEPTABLE;
+    }
+    if is(codes::SUBSCRIPTION_LIMIT) || is(codes::STOPPING) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     match media {
-        Media::Json => StatusCode::OK,
+        Media::Json | Media::EventStream => StatusCode::OK,
         Media::GraphQl if is(codes::INTERNAL) => StatusCode::INTERNAL_SERVER_ERROR,
         Media::GraphQl => StatusCode::BAD_REQUEST,
     }
@@ -210,6 +281,7 @@ fn refuse(status: StatusCode, media: Media, error: GraphQlError) -> Response<Byt
 }
 
 fn json(status: StatusCode, media: Media, body: Bytes) -> Response<Bytes> {
+    let body = if media == Media::EventStream { events::single(&body) } else { body };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media.content_type());

@@ -17,8 +17,9 @@ use telemetry::trace::{TRACEPARENT, from_headers};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::answer::Answer;
 use crate::error::{GraphQlError, codes};
-use crate::gateway::{Answer, Gateway};
+use crate::gateway::Gateway;
 use crate::http::Deadline;
 use crate::source::Keeper;
 

@@ -14,6 +14,7 @@ mod gateway;
 
 // A request, step by step.
 mod alias;
+mod answer;
 pub mod auth;
 mod cost;
 mod execute;
@@ -29,6 +30,7 @@ mod request;
 mod schema;
 mod shape;
 mod store;
+mod subscription;
 mod usage;
 mod variables;
 
@@ -45,13 +47,15 @@ pub mod transport;
 
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
+pub use answer::Answer;
 pub use config::{CacheSizes, Config, Explain, Graphiql, Limits};
 #[cfg(feature = "dynamodb")]
 pub use documents::DynamoDocuments;
 pub use documents::{DocumentStore, DocumentStoreError, DocumentsInMemory};
 pub use error::{GraphQlError, Location, PathSegment, codes};
-pub use gateway::{Answer, EXPLAIN_KEY, Gateway, GatewayError, Method};
+pub use gateway::{EXPLAIN_KEY, Gateway, GatewayError, Method};
 pub use persisted::{ManifestError, PersistedQueries, TrustedDocuments};
 pub use request::Request;
+pub use subscription::Events;
 pub use supergraph::{Graph, Supergraph, SupergraphError};
 pub use usage::{Usage, UsageInStore, UsageSink};

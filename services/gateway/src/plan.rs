@@ -10,9 +10,11 @@ use crate::planner::PlannedFetch;
 use crate::transport::HashedDocument;
 
 /// The fetches of one operation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// `None` if the operation asks nothing of any subgraph.
+    /// What a subscription listens to: each of its events is an answer to this.
+    pub(crate) events: Option<Fetch>,
+    /// What is to be asked; of a subscription, for each event. `None` if the operation asks nothing more of any subgraph.
     pub(crate) root: Option<Step>,
 }
 

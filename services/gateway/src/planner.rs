@@ -15,7 +15,9 @@ use hive_router_query_planner::{
     },
     planner::{
         Planner as HivePlanner, PlannerError, QueryPlannerOptions,
-        plan_nodes::{FetchNodePathSegment, FetchRewrite, FlattenNodePath, FlattenNodePathSegment, PlanNode},
+        plan_nodes::{
+            FetchNode, FetchNodePathSegment, FetchRewrite, FlattenNodePath, FlattenNodePathSegment, PlanNode,
+        },
     },
     state::supergraph_state::OperationKind,
     utils::cancellation::CancellationToken,
@@ -127,8 +129,35 @@ impl Planner {
             }
             error => PlanError::NoPlan(error.to_string()),
         })?;
-        let root = plan.node.map(|node| self.step(node, &Vec::new())).transpose()?;
-        Ok(Plan { root })
+        let (events, root) = plan.node.map_or((None, None), parted);
+        let events = events.map(|fetch| self.fetch(fetch, &Vec::new())).transpose()?;
+        let root = root.map(|node| self.step(node, &Vec::new())).transpose()?;
+        Ok(Plan { events, root })
+    }
+
+    fn fetch(&self, fetch: FetchNode, path: &Path) -> Result<Fetch, PlanError> {
+        let output = self.key_renames(fetch.output_rewrites)?;
+        let target = match fetch.requires {
+            None => {
+                let keys = keys(&fetch.operation.document.operation.selection_set);
+                Target::Objects { path: path.clone(), keys, output }
+            }
+            Some(requires) => Target::Entities(vec![EntityGroup {
+                key: "_entities".to_owned(),
+                variable: "representations".to_owned(),
+                paths: vec![path.clone()],
+                representation: self.needs(&requires)?,
+                type_names: self.type_name_rewrites(fetch.input_rewrites)?,
+                output,
+            }]),
+        };
+        Ok(Fetch::new(PlannedFetch {
+            subgraph: names::original(fetch.service_name),
+            is_mutation: matches!(fetch.operation_kind, Some(OperationKind::Mutation)),
+            document: fetch.operation.document_str,
+            variables: fetch.variable_usages.into_iter().flatten().collect(),
+            target,
+        }))
     }
 
     fn step(&self, node: PlanNode, path: &Path) -> Result<Step, PlanError> {
@@ -151,30 +180,7 @@ impl Planner {
                 deeper.extend(self.path(&flatten.path));
                 self.step(*flatten.node, &deeper)?
             }
-            PlanNode::Fetch(fetch) => {
-                let output = self.key_renames(fetch.output_rewrites)?;
-                let target = match fetch.requires {
-                    None => {
-                        let keys = keys(&fetch.operation.document.operation.selection_set);
-                        Target::Objects { path: path.clone(), keys, output }
-                    }
-                    Some(requires) => Target::Entities(vec![EntityGroup {
-                        key: "_entities".to_owned(),
-                        variable: "representations".to_owned(),
-                        paths: vec![path.clone()],
-                        representation: self.needs(&requires)?,
-                        type_names: self.type_name_rewrites(fetch.input_rewrites)?,
-                        output,
-                    }]),
-                };
-                Step::Fetch(Fetch::new(PlannedFetch {
-                    subgraph: names::original(fetch.service_name),
-                    is_mutation: matches!(fetch.operation_kind, Some(OperationKind::Mutation)),
-                    document: fetch.operation.document_str,
-                    variables: fetch.variable_usages.into_iter().flatten().collect(),
-                    target,
-                }))
-            }
+            PlanNode::Fetch(fetch) => Step::Fetch(self.fetch(fetch, path)?),
             PlanNode::BatchFetch(batch) => {
                 let groups = batch
                     .entity_batch
@@ -199,7 +205,7 @@ impl Planner {
                     target: Target::Entities(groups),
                 }))
             }
-            PlanNode::Subscription(_) => return Err(PlanError::Unsupported("subscription")),
+            PlanNode::Subscription(_) => return Err(PlanError::Unsupported("subscription within it")),
             PlanNode::Defer(_) => return Err(PlanError::Unsupported("deferred part")),
         })
     }
@@ -303,6 +309,23 @@ impl Planner {
                 Ok(KeyRename { path, from, to: renamer.rename_key_to })
             })
             .collect()
+    }
+}
+
+/// Parts what a subscription listens to from what is done for each of its events.
+fn parted(node: PlanNode) -> (Option<FetchNode>, Option<PlanNode>) {
+    match node {
+        PlanNode::Subscription(subscription) => (Some(subscription.primary), None),
+        PlanNode::Sequence(mut sequence)
+            if matches!(sequence.nodes.first(), Some(PlanNode::Subscription(_))) =>
+        {
+            let PlanNode::Subscription(subscription) = sequence.nodes.remove(0) else {
+                return (None, Some(PlanNode::Sequence(sequence)));
+            };
+            let rest = (!sequence.nodes.is_empty()).then_some(PlanNode::Sequence(sequence));
+            (Some(subscription.primary), rest)
+        }
+        other => (None, Some(other)),
     }
 }
 

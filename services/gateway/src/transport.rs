@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use http::{HeaderMap, StatusCode};
 
 pub use by_hash::HashedDocument;
 pub(crate) use caching::CachingTransport;
 pub use http_client::{FORWARDED_AUTHORIZATION, HttpTransport, Signer, Unsigned};
 pub(crate) use in_flight::InFlight;
-pub use in_process::{Handler, InProcess};
+pub use in_process::{Events, Handler, InProcess, Subscriber};
 #[cfg(feature = "sigv4")]
 pub use invoke::{InvokeTransport, MAX_PAYLOAD};
 pub(crate) use resilient::ResilientTransport;
@@ -39,7 +40,19 @@ pub trait Transport: Send + Sync {
     /// The gateway gives up at the request's deadline by itself: an implementation that never returns costs
     /// one request its time, not the gateway.
     async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError>;
+
+    /// Opens a subscription; dropped, its events end it.
+    ///
+    /// Nothing is to be gathered for who is slow: where there was more than one event since the last one was taken, only
+    /// the newest state counts.
+    async fn subscribe(&self, request: SubgraphRequest) -> Result<SubgraphEvents, TransportError> {
+        let _ = request;
+        Err(TransportError::NoEvents)
+    }
 }
+
+/// A subscription to a subgraph: an answer for each event. After an error there are no more.
+pub type SubgraphEvents = BoxStream<'static, Result<SubgraphResponse, TransportError>>;
 
 /// What to ask a subgraph.
 #[derive(Debug, Clone)]
@@ -86,6 +99,9 @@ pub enum TransportError {
     /// The subgraph failed so often that it is left alone for a while.
     #[error("the subgraph is left alone for {0:?}")]
     Resting(Duration),
+    /// There is no way to hear the subgraph's events.
+    #[error("its events can't be heard")]
+    NoEvents,
     /// The answer is larger than allowed.
     #[error("the answer has more than {limit} bytes")]
     TooLarge {

@@ -80,6 +80,11 @@ struct Arguments {
     #[arg(long, value_name = "NAME=URL", value_parser = pair, env = "GATEWAY_SUBGRAPHS", value_delimiter = ',')]
     subgraph: Vec<(String, String)>,
 
+    /// A subgraph that gets queries by GET, their documents named by hash, so that a cache in front of it answers what it
+    /// knows; `*` for all. May be given several times.
+    #[arg(long, value_name = "NAME", env = "GATEWAY_BY_GET", value_delimiter = ',')]
+    by_get: Vec<String>,
+
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4000", env = "GATEWAY_LISTEN")]
     listen: SocketAddr,
@@ -126,6 +131,10 @@ struct Arguments {
     /// Megabytes of answers that the gateway keeps itself.
     #[arg(long, value_name = "MB", env = "GATEWAY_CACHE")]
     cache: Option<u64>,
+
+    /// Megabytes of subgraphs' answers that the gateway keeps itself.
+    #[arg(long, value_name = "MB", env = "GATEWAY_SUBGRAPH_CACHE")]
+    subgraph_cache: Option<u64>,
 
     /// Show plans (/graphql?explain) to who sends this in `x-explain-key`; without --production everyone may see them.
     #[arg(
@@ -250,6 +259,9 @@ async fn transport(arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> 
     let mut transport = HttpTransport::new()?;
     for (name, url) in &arguments.subgraph {
         transport = transport.with_address(name, url);
+    }
+    for name in &arguments.by_get {
+        transport = transport.by_get(name);
     }
     if arguments.sigv4 { signed(transport, arguments).await } else { Ok(Arc::new(transport)) }
 }
@@ -421,13 +433,14 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
             ..Auth::new(Arc::new(FromUrl::new(url)?))
         }),
     };
+    let bytes = |megabytes: Option<u64>| megabytes.map(|megabytes| megabytes << 20);
     let mut config = Config {
         subgraph_timeout: Duration::from_secs(arguments.subgraph_timeout),
         override_labels: arguments.override_label.clone(),
         introspection: !arguments.production,
         csrf_guard: arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
-        cache: CacheSizes { answers: arguments.cache.map(|megabytes| megabytes << 20), subgraphs: None },
+        cache: CacheSizes { answers: bytes(arguments.cache), subgraphs: bytes(arguments.subgraph_cache) },
         persisted_queries: persisted_queries(arguments).await?,
         auth,
         explain,

@@ -1,12 +1,14 @@
 use http::{HeaderMap, HeaderValue, header};
 
-/// The two forms of an answer.
+/// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     /// `application/graphql-response+json`: the status tells what became of the request.
     GraphQl,
     /// `application/json`: what older clients expect.
     Json,
+    /// `text/event-stream`: one event with the answer, then the end.
+    EventStream,
 }
 
 /// What a client's `Accept` asks for.
@@ -24,6 +26,7 @@ impl Media {
         HeaderValue::from_static(match self {
             Self::GraphQl => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
+            Self::EventStream => "text/event-stream; charset=utf-8",
         })
     }
 }

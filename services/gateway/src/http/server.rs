@@ -40,19 +40,24 @@ async fn graphql(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
             return into_axum(refuse(StatusCode::PAYLOAD_TOO_LARGE, media, too_large(limit)));
         }
     };
-    into_axum(gateway.handle(http::Request::from_parts(parts, body)).await)
+    gateway.stream(http::Request::from_parts(parts, body)).await
 }
 
 fn into_axum(response: http::Response<Bytes>) -> Response {
     response.map(Body::from).into_response()
 }
 
-/// Serves the gateway on a listener until `stop` is ready, then finishes what is under way.
+/// Serves the gateway on a listener until `stop` is ready, then ends subscriptions and finishes what is under way.
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let ending = Arc::clone(&gateway);
+    let stop = async move {
+        stop.await;
+        ending.end_subscriptions();
+    };
     axum::serve(listener, router(gateway).into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop)
         .await

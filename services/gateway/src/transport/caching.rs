@@ -5,7 +5,7 @@ use freshness::{CACHE_TAG, CONSISTENCY_TOKEN, Tags};
 use http::{HeaderValue, header};
 
 use super::in_flight::part_of_the_question;
-use super::{SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use super::{SubgraphEvents, SubgraphRequest, SubgraphResponse, Transport, TransportError};
 use crate::cache::{Found, Question, TaggedCache};
 use crate::cache_control::CachePolicy;
 
@@ -23,6 +23,10 @@ impl CachingTransport {
 
 #[async_trait]
 impl Transport for CachingTransport {
+    async fn subscribe(&self, request: SubgraphRequest) -> Result<SubgraphEvents, TransportError> {
+        self.inner.subscribe(request).await
+    }
+
     async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError> {
         // Who brings a token wants what is newer than anything that is kept.
         if request.is_mutation || request.headers.contains_key(CONSISTENCY_TOKEN) {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SigV4, SubgraphRequest, SubgraphResponse, Transport, TransportError, Unsigned};
+use super::{SigV4, SubgraphEvents, SubgraphRequest, SubgraphResponse, Transport, TransportError, Unsigned};
 
 /// How many bytes an invocation may carry, and its answer may have: 6 MB, as Lambda has it.
 pub const MAX_PAYLOAD: usize = 6 << 20;
@@ -161,6 +161,15 @@ impl InvokeTransport {
 
 #[async_trait]
 impl Transport for InvokeTransport {
+    async fn subscribe(&self, request: SubgraphRequest) -> Result<SubgraphEvents, TransportError> {
+        let address = self.addresses.get(&request.subgraph).unwrap_or(&request.url);
+        match Function::parse(address) {
+            // A function that is invoked answers once.
+            Some(_) => Err(TransportError::NoEvents),
+            None => self.others.subscribe(request).await,
+        }
+    }
+
     async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError> {
         let address = self.addresses.get(&request.subgraph).unwrap_or(&request.url).clone();
         match Function::parse(&address) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::observe;
 
-use super::{SubgraphRequest, SubgraphResponse, Transport, TransportError};
+use super::{SubgraphEvents, SubgraphRequest, SubgraphResponse, Transport, TransportError};
 
 /// The header that tells a subgraph how many milliseconds are left for its answer.
 pub const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
@@ -166,6 +166,18 @@ async fn timed(
 
 #[async_trait]
 impl Transport for ResilientTransport {
+    /// A subscription is opened once: whoever asked opens it again.
+    async fn subscribe(&self, request: SubgraphRequest) -> Result<SubgraphEvents, TransportError> {
+        let subgraph = request.subgraph.clone();
+        self.admit(&subgraph)?;
+        let begun = Instant::now();
+        let opened = self.inner.subscribe(request).await;
+        let failed = matches!(opened, Err(TransportError::Unreachable(_) | TransportError::TimedOut(_)));
+        self.learn(&subgraph, failed);
+        observe::subgraph(&subgraph, begun.elapsed(), opened.is_err());
+        opened
+    }
+
     async fn send(&self, mut request: SubgraphRequest) -> Result<SubgraphResponse, TransportError> {
         if let Some(own) = self.rules.timeouts.get(&request.subgraph) {
             request.timeout = request.timeout.min(*own);

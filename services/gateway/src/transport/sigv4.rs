@@ -120,6 +120,16 @@ mod tests {
              SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature={signature}"
         );
         assert_eq!(signed["authorization"], expected);
+        let asked = format!("{url}?extensions=%7B%22a%22%3A1%7D&variables=%7B%22b%22%3A%22c%20%2B%22%7D");
+        let get = Unsigned { method: &Method::GET, url: &asked, content_type: None, body: b"" };
+        let authorization = signer().sign(&get).await.unwrap()["authorization"].to_str().unwrap().to_owned();
+        let signature = "9ef625ea031076058fce459ebd04a282b2bb105e7602a24237a815fa65b41db2";
+        assert!(
+            authorization.ends_with(&format!(
+                "=host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature={signature}"
+            )),
+            "{authorization}"
+        );
         let other = signer().sign(&post(url, b"[]")).await.unwrap();
         assert_ne!(signed["authorization"], other["authorization"]);
     }
