@@ -43,16 +43,18 @@ impl Server {
         let address = listener.local_addr()?;
         let router = gateway::http::router(Arc::clone(&gateway))
             .merge(admin::router(Arc::clone(suite), holder.token.clone()));
+        let ending = Arc::clone(&gateway);
         let (stop, mut stopped) = watch::channel(false);
         let stopping = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
+            ending.end_subscriptions();
         };
         let served = axum::serve(listener, router).with_graceful_shutdown(stopping);
         let task = tokio::spawn(served.into_future());
         Ok(Self { address, task, stop, gateway })
     }
 
-    /// Answers what is under way, and no more.
+    /// Ends subscriptions, answers what is under way, and no more.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let patience = std::time::Duration::from_secs(5);

@@ -10,7 +10,7 @@ use embedded::queue::{Chaos, Outgoing};
 use embedded::{Durability, DynamoDb, EventBus, EventSourceMapping, QueueSettings, Queues, Topics};
 use gateway::Gateway;
 use gateway::transport::InProcess;
-use micrograph::{App, Edge, Environment};
+use micrograph::{App, Changes, Edge, Environment};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub struct Suite {
     pub tally: Arc<Tally>,
     /// Its place among several regions.
     pub place: Option<Place>,
+    /// Who subscribed to what.
+    pub changes: Changes,
     databases: BTreeMap<&'static str, DynamoDb>,
     pub(crate) topics: Topics,
     pub(crate) mappings: Mutex<BTreeMap<String, EventSourceMapping>>,
@@ -75,6 +77,7 @@ impl Suite {
         };
         let topics = Topics::new(queues.clone());
         let bus = EventBus::new(BUS, queues.clone(), topics.clone());
+        let changes = Changes::default();
         let mut apps = BTreeMap::new();
         let mut databases = BTreeMap::new();
         for micrograph in crate::shop::micrographs().into_iter().chain([archivist::micrograph()]) {
@@ -96,6 +99,7 @@ impl Suite {
                 build: env!("CARGO_PKG_VERSION").to_owned(),
                 clock: micrograph::environment::now,
                 edge: settings.edge.clone(),
+                changes: Some(changes.clone()),
             };
             let app = App::new(micrograph, environment);
             app.create_tables().await.with_context(|| format!("the tables of {name}"))?;
@@ -110,6 +114,7 @@ impl Suite {
             archive: archiving::open(folder, settings.durability)?,
             tally: Arc::default(),
             place: settings.place,
+            changes,
             databases,
             topics,
             mappings: Mutex::default(),
@@ -160,7 +165,9 @@ impl Suite {
         let mut transport = InProcess::new();
         for (name, app) in &self.apps {
             if let Some(subgraph) = app.subgraph() {
-                transport = transport.with((*name).to_owned(), Arc::clone(&subgraph.serve));
+                transport = transport
+                    .with((*name).to_owned(), Arc::clone(&subgraph.serve))
+                    .with_subscriber((*name).to_owned(), Arc::clone(&subgraph.subscribe));
             }
         }
         let supergraph = gateway::compose(&subgraphs).context("the subgraphs don't compose")?;

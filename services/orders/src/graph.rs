@@ -4,18 +4,17 @@
 use crate::sale::{self, PlaceOrderInput};
 use crate::{customers, order, orders, products};
 use async_graphql::connection::Connection;
-use async_graphql::{ComplexObject, Context, EmptySubscription, ID, Object, Result, SimpleObject, Union};
-use contracts::digest;
+use async_graphql::{ComplexObject, Context, ID, Object, Result, SimpleObject, Subscription, Union};
 use contracts::orders::{CancelOrder, Order};
-use federation::{ConsistencyToken, Entities, Key, PageArgs, entity};
+use federation::{ConsistencyToken, Entities, Key, PageArgs, States, entity, watch};
 use micrograph::{App, Outcome, Refused, Subgraph, command_id, mutate, mutate_made};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The orders' subgraph.
 pub fn subgraph(app: &Arc<App>) -> Subgraph {
-    let schema = federation::schema(Query, Mutation, EmptySubscription)
-        .data(Entities::<orders::View>::new(app.reader("orders")))
+    let schema = federation::schema(Query, Mutation, Events)
+        .data(app.heard::<orders::View>("orders"))
         .data(Entities::<products::View>::new(app.reader("products")))
         .data(Entities::<customers::View>::new(app.reader("customers")))
         .data(app.commands().clone());
@@ -93,7 +92,7 @@ impl Mutation {
         command_id: Option<String>,
     ) -> Result<OrderResult> {
         let command = self::command_id(command_id)?;
-        let derived = || digest::short(&[b"order", command.as_bytes()]);
+        let derived = || contracts::digest::short(&[b"order", command.as_bytes()]);
         let id = input.order_id.as_ref().map_or_else(derived, |id| id.trim().to_owned());
         let sale = sale::sell(ctx, id.clone(), input);
         mutate_made::<order::Order, _, _>(ctx, command, &id, sale, changed).await
@@ -108,6 +107,17 @@ impl Mutation {
     ) -> Result<OrderResult> {
         let command = CancelOrder { order_id: id.trim().to_owned() };
         mutate::<order::Order, _, _>(ctx, command_id, command, changed).await
+    }
+}
+
+struct Events;
+
+/// What is told of orders as it happens.
+#[Subscription(name = "Subscription")]
+impl Events {
+    /// The order with this number as it stands, and again after each change; null for as long as there is none.
+    async fn order_status(&self, ctx: &Context<'_>, id: ID) -> Result<States<orders::View>> {
+        watch(ctx, Key::alone(id.trim()))
     }
 }
 

@@ -12,7 +12,6 @@ pub mod sale;
 
 use contracts::orders::{CancelOrder, OrderCancelled, OrderPlaced, PlaceOrder};
 use micrograph::Micrograph;
-use order::Order;
 
 /// The market that is sold in unless another is named, an ISO 3166 code.
 pub const HOME: &str = "GB";
@@ -20,9 +19,9 @@ pub const HOME: &str = "GB";
 /// The orders.
 pub fn micrograph() -> Micrograph {
     Micrograph::new("orders")
-        .owns::<Order>()
-        .decides::<Order, PlaceOrder>()
-        .decides::<Order, CancelOrder>()
+        .owns::<order::Order>()
+        .decides::<order::Order, PlaceOrder>()
+        .decides::<order::Order, CancelOrder>()
         .publishes::<OrderPlaced>()
         .publishes::<OrderCancelled>()
         .fans_out("orders-events")

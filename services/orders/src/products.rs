@@ -41,6 +41,5 @@ pub fn projection() -> Projection {
 }
 
 fn listed(product: &Product) -> Row {
-    let listing = Listing { title: product.title.clone() };
-    Row::of_source("catalogue", Key::new(&product.sku, HOME), &listing)
+    Row::of_source("catalogue", Key::new(&product.sku, HOME), &Listing { title: product.title.clone() })
 }

@@ -405,3 +405,39 @@ async fn a_mutation_cancels_or_says_why_not() -> anyhow::Result<()> {
     assert_eq!(answer["data"]["cancelOrder"], json!({ "code": "UNKNOWN_ORDER" }));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_subscriber_hears_how_an_order_stands_and_each_change() -> anyhow::Result<()> {
+    let fixture = shop().await?;
+    let query = "subscription ($id: ID!) { orderStatus(id: $id) { status total { amount } lines { sku } } }";
+    let mut slow = fixture.subscribe(query, json!({ "id": "1" })).await?;
+    let mut heard = fixture.subscribe(query, json!({ "id": " 1 " })).await?;
+    assert_eq!(heard.next().await?, json!({ "data": { "orderStatus": null } }));
+    assert_eq!(slow.next().await?, json!({ "data": { "orderStatus": null } }));
+    let stands = |status: &str| {
+        let lines = json!([{ "sku": "22423" }, { "sku": "POST" }]);
+        json!({ "data": { "orderStatus": { "status": status, "total": { "amount": "25.495" }, "lines": lines } } })
+    };
+    fixture.command("c1", MORNING, place("1", None)).await?;
+    let placed = fixture.settle().await?;
+    assert_eq!(heard.next().await?, stands("PLACED"));
+    // What comes again and what others do is no news.
+    fixture.publish(&placed).await?;
+    fixture.command("c2", MORNING, place("2", None)).await?;
+    fixture.command("c3", MORNING, CancelOrder { order_id: "1".into() }).await?;
+    fixture.settle().await?;
+    fixture.publish(&placed).await?;
+    assert_eq!(heard.next().await?, stands("CANCELLED"));
+    // Who is slow hears the newest state, once.
+    assert_eq!(slow.next().await?, stands("CANCELLED"));
+    let changes = fixture.app().environment().changes.clone().expect("the fixture hears changes");
+    assert_eq!(changes.listeners(), 2);
+    drop((heard, slow));
+    assert_eq!(changes.listeners(), 0);
+
+    let mut wrong = fixture.subscribe("subscription { nothing }", json!({})).await?;
+    assert_eq!(wrong.next().await?["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+    let mut query = fixture.subscribe("{ __typename }", json!({})).await?;
+    assert_eq!(query.next().await?["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Entity resolvers: the representations of a request become one read.
 
+use crate::changes::Changes;
 use crate::key::Key;
 use crate::page::PageArgs;
 use crate::read::{List, ReadError, Reader};
@@ -26,7 +27,10 @@ pub struct EntityLoader<V> {
 /// schema's data, and resolve with [`entity`].
 ///
 /// It keeps nothing: the next request reads again.
-pub struct Entities<V: View>(DataLoader<EntityLoader<V>>);
+pub struct Entities<V: View> {
+    loader: DataLoader<EntityLoader<V>>,
+    pub(crate) changes: Option<Changes>,
+}
 
 /// What can be read as a view: any owned type that is deserialized from an item.
 pub trait View: DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -38,15 +42,25 @@ impl<V: View> Entities<V> {
     pub fn new(reader: Reader) -> Self {
         let loader = EntityLoader { reader, view: PhantomData };
         let spawn = |read: futures::future::BoxFuture<'static, ()>| tokio::spawn(read.in_current_span());
-        Self(DataLoader::new(loader, spawn).max_batch_size(MAX_GATHERED))
+        Self { loader: DataLoader::new(loader, spawn).max_batch_size(MAX_GATHERED), changes: None }
+    }
+
+    /// Lets rows be subscribed to as `changes` tells of them; without, nobody can. See [`watch`](crate::watch).
+    #[must_use]
+    pub fn heard(self, changes: Option<Changes>) -> Self {
+        Self { changes, ..self }
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.loader.loader().reader
     }
 
     /// One view, read together with what others ask for within a millisecond. `None` when there is none.
     pub async fn load(&self, key: Key) -> Result<Option<V>, Arc<ReadError>> {
-        let reader = &self.0.loader().reader;
+        let reader = self.reader();
         reader.shows(&key);
         let table = reader.current().await?.shared_table();
-        match self.0.load_one((table, key)).await {
+        match self.loader.load_one((table, key)).await {
             Ok(read) => read.transpose(),
             Err(never) => match never {},
         }
@@ -54,7 +68,7 @@ impl<V: View> Entities<V> {
 
     /// Several views at once, in the order of the keys.
     pub async fn load_many(&self, keys: &[Key]) -> Vec<Result<Option<V>, Arc<ReadError>>> {
-        let reader = &self.0.loader().reader;
+        let reader = self.reader();
         for key in keys {
             reader.shows(key);
         }
@@ -66,7 +80,7 @@ impl<V: View> Entities<V> {
             }
         };
         let keys: Vec<(Arc<str>, Key)> = keys.iter().map(|key| (Arc::clone(&table), key.clone())).collect();
-        match self.0.load_many(keys.iter().cloned()).await {
+        match self.loader.load_many(keys.iter().cloned()).await {
             Ok(read) => keys.iter().map(|key| read.get(key).cloned().transpose()).collect(),
             Err(never) => match never {},
         }
@@ -84,8 +98,7 @@ impl<V: View + OutputType> Entities<V> {
         list: &List,
         args: &PageArgs,
     ) -> async_graphql::Result<Connection<String, V>> {
-        let Self(loader) = ctx.data::<Self>()?;
-        Ok(page::connection(loader.loader().reader.page(list, args).await?, |view| view))
+        Ok(page::connection(ctx.data::<Self>()?.reader().page(list, args).await?, |view| view))
     }
 }
 

@@ -1,5 +1,7 @@
 //! GraphQL over HTTP for one subgraph, with no framework: a Lambda's entry point wraps it, the local suite calls it.
 
+mod subscription;
+
 use crate::cache::{Lifetime, NO_STORE};
 use crate::consistency::{Consistency, Written};
 use crate::error;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 use telemetry::TraceParent;
 use telemetry::trace;
 use tracing::Instrument;
+
+pub use subscription::{Events, subscribe_with};
 
 /// The header that carries a correlation id, in and out.
 pub const CORRELATION_ID: &str = "x-correlation-id";

@@ -8,6 +8,7 @@
 mod backoff;
 mod list;
 mod scope;
+mod watch;
 
 use crate::key::Key;
 use aws_sdk_dynamodb::Client;
@@ -188,6 +189,22 @@ impl Reader {
     /// One view; `None` when it is missing, a tombstone or expired.
     pub async fn get<V: DeserializeOwned>(&self, key: &Key) -> Result<Option<V>, Arc<ReadError>> {
         self.batch_get_each(std::slice::from_ref(key)).await.pop().unwrap_or(Ok(None))
+    }
+
+    /// One view with its version, tombstones too: 0 where there is no item, or one of several sources.
+    async fn versioned<V: DeserializeOwned>(&self, key: &Key) -> Result<(u64, Option<V>), Arc<ReadError>> {
+        self.shows(key);
+        if !key.is_possible() {
+            return Ok((0, None));
+        }
+        let reader = self.current().await.map_err(Arc::new)?;
+        let Chunk { items, failure } = reader.chunk(vec![attributes(key)]).await;
+        if let Some((error, _)) = failure {
+            return Err(error);
+        }
+        let Some(item) = items.get(key) else { return Ok((0, None)) };
+        let version = item.get("v").and_then(|v| v.as_n().ok()?.parse().ok()).unwrap_or(0);
+        Ok((version, reader.view(key, item)?))
     }
 
     /// The views of `keys`, in their order; `None` where one is missing, a tombstone or expired. The first failure

@@ -18,6 +18,7 @@ where
 {
     Schema::build(query, mutation, subscription)
         .enable_federation()
+        .enable_subscription_in_federation()
         .limit_depth(MAX_DEPTH)
         .limit_complexity(MAX_COMPLEXITY)
         .extension(CacheHints)

@@ -2,7 +2,7 @@
 
 use crate::commands::Commands;
 use crate::declaration::Micrograph;
-use crate::edge::{Announcer, Marks};
+use crate::edge::{Announcer, Marks, Told};
 use crate::environment::Environment;
 use crate::generations::Read;
 use crate::manifest::{Manifest, Queue, Replication};
@@ -237,15 +237,19 @@ impl App {
         )
         .snapshots(Arc::new(Owned::by(self)));
         let mut consumer = consumer;
-        if environment.edge.announces {
+        let announcer = || {
             let declared = self.micrograph.projections().find(|it| it.name() == folds.name());
-            let announcer = Announcer {
+            Announcer {
                 client: environment.eventbridge.clone(),
                 bus: environment.bus.clone(),
                 micrograph: self.name(),
                 read: Read::new(self, declared.unwrap_or(folds)),
-            };
-            consumer = consumer.announcing(Arc::new(announcer));
+            }
+        };
+        let told =
+            Told { here: environment.changes.clone(), bus: environment.edge.announces.then(announcer) };
+        if told.here.is_some() || told.bus.is_some() {
+            consumer = consumer.announcing(Arc::new(told));
         }
         if environment.edge.consistency.is_some() {
             consumer = consumer.marking(Arc::new(self.marks()));
@@ -314,6 +318,14 @@ impl App {
         let consistency = self.environment.edge.consistency.as_ref();
         let build = |serve: fn(&Arc<Self>) -> Subgraph| serve(self).with_consistency(consistency.cloned());
         self.subgraph.get_or_init(|| self.micrograph.serves.map(build)).as_ref()
+    }
+
+    /// The same as entities that can be subscribed to as well, where changes are heard.
+    ///
+    /// # Panics
+    /// The same.
+    pub fn heard<V: federation::entity::View>(&self, projection: &str) -> federation::Entities<V> {
+        federation::Entities::new(self.reader(projection)).heard(self.environment.changes.clone())
     }
 
     /// The quarantine of all its consumers and commands.

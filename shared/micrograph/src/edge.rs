@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use federation::Consistency;
 use federation::read::Alias;
+use federation::{Changes, Consistency};
 use freshness::{Tag, Write};
 use futures::StreamExt;
 use projection::store::StoreError;
@@ -48,6 +48,24 @@ pub(crate) struct Announcer {
     pub bus: String,
     pub micrograph: &'static str,
     pub read: Read,
+}
+
+/// Tells of what changed whoever wants to know: first who subscribed in this process, then the bus.
+pub(crate) struct Told {
+    pub here: Option<Changes>,
+    pub bus: Option<Announcer>,
+}
+
+#[async_trait]
+impl Announce for Told {
+    async fn changed(&self, table: &str, tags: BTreeSet<Tag>) {
+        if let Some(changes) = &self.here {
+            changes.tell(&tags);
+        }
+        if let Some(announcer) = &self.bus {
+            announcer.changed(table, tags).await;
+        }
+    }
 }
 
 #[async_trait]

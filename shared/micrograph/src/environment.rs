@@ -3,8 +3,8 @@
 use crate::edge::Edge;
 use crate::regions::{Invoke, Regions, Relay};
 use aws_config::{BehaviorVersion, SdkConfig};
-use federation::Consistency;
 use federation::consistency::PATIENCE;
+use federation::{Changes, Consistency};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub struct Environment {
     pub clock: fn() -> Timestamp,
     /// What it does for caches, and for who reads what they wrote.
     pub edge: Edge,
+    /// Who subscribed to what, where consumers and subgraphs are one process; none where they aren't, as on Lambda.
+    pub changes: Option<Changes>,
 }
 
 impl Environment {
@@ -86,6 +88,7 @@ impl Environment {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             clock: now,
             edge: Edge::default(),
+            changes: None,
         }
     }
 }

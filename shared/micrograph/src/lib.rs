@@ -27,6 +27,7 @@ pub use commands::{CommandError, Commands, Outcome};
 pub use declaration::Micrograph;
 pub use edge::Edge;
 pub use environment::Environment;
+pub use federation::Changes;
 pub use lambda::main;
 pub use regions::Regions;
 pub use subgraph::{Refused, Subgraph, command_id, mutate, mutate_made};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use contracts::envelope::AWAITED;
 use contracts::{Command, CommandEnvelope};
 use documents::DocumentsInMemory;
-use federation::http::{Options, RequestContext};
+use federation::http::{Events, Options, RequestContext};
 use federation::{Consistency, UserError, consistency};
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -23,6 +23,9 @@ const DOCUMENTS: u64 = 4 << 20;
 /// Answers a request of GraphQL over HTTP.
 pub type Serve = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
 
+/// Opens a subscription: an answer for each of its events.
+pub type Subscribe = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Events> + Send + Sync>;
+
 /// A subgraph, ready to serve.
 #[derive(Clone)]
 pub struct Subgraph {
@@ -30,10 +33,17 @@ pub struct Subgraph {
     pub sdl: String,
     /// Answers requests.
     pub serve: Serve,
-    answer: Arc<Answer>,
+    /// Opens subscriptions.
+    pub subscribe: Subscribe,
+    handlers: Handlers,
 }
 
-type Answer = dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Response<Bytes>> + Send + Sync;
+/// What a schema answers, with what a request has besides.
+#[derive(Clone)]
+struct Handlers {
+    answer: Arc<dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>,
+    subscribe: Arc<dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Events> + Send + Sync>,
+}
 
 impl Subgraph {
     /// Serves a schema.
@@ -44,30 +54,36 @@ impl Subgraph {
         S: SubscriptionType + 'static,
     {
         let sdl = federation::sdl(&schema);
+        let subscribed = schema.clone();
         let answer = move |request, options| -> BoxFuture<'static, Response<Bytes>> {
             let schema = schema.clone();
             Box::pin(async move { federation::http::serve_with(&schema, request, options).await })
         };
-        Self::of(sdl, Arc::new(answer), None)
+        let subscribe = move |request, options| -> BoxFuture<'static, Events> {
+            let schema = subscribed.clone();
+            Box::pin(async move { federation::http::subscribe_with(&schema, request, options).await })
+        };
+        Self::of(sdl, Handlers { answer: Arc::new(answer), subscribe: Arc::new(subscribe) }, None)
     }
 
     /// Gives tokens for what mutations write, and waits for those that queries bring.
     #[must_use]
     pub(crate) fn with_consistency(self, consistency: Option<Consistency>) -> Self {
-        Self::of(self.sdl, self.answer, consistency)
+        Self::of(self.sdl, self.handlers, consistency)
     }
 
-    fn of(sdl: String, answer: Arc<Answer>, consistency: Option<Consistency>) -> Self {
-        let serving = Arc::clone(&answer);
+    fn of(sdl: String, handlers: Handlers, consistency: Option<Consistency>) -> Self {
         let documents = Arc::new(DocumentsInMemory::new(DOCUMENTS));
-        let serve: Serve = Arc::new(move |request| {
-            let consistency = consistency.clone();
-            serving(
-                request,
-                Options { consistency, documents: Some(documents.clone()), ..Options::default() },
-            )
-        });
-        Self { sdl, serve, answer }
+        let options = move || Options {
+            consistency: consistency.clone(),
+            documents: Some(documents.clone()),
+            ..Options::default()
+        };
+        let (answer, with) = (Arc::clone(&handlers.answer), options.clone());
+        let serve: Serve = Arc::new(move |request| answer(request, with()));
+        let opening = Arc::clone(&handlers.subscribe);
+        let subscribe: Subscribe = Arc::new(move |request| opening(request, options()));
+        Self { sdl, serve, subscribe, handlers }
     }
 }
 

@@ -5,6 +5,8 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use contracts::{Command, CommandEnvelope};
 use embedded::dynamodb::DynamoDb;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use micrograph::{App, Environment, Micrograph};
 use projection::delivery::take_apart;
@@ -12,6 +14,7 @@ use projection::quarantine::{Entry, Filter};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A micrograph that handles commands and events, and answers queries, as it does on Lambda.
 ///
@@ -39,6 +42,7 @@ impl Fixture {
             build: "test".to_owned(),
             clock: || Timestamp::constant(1_300_000_000, 0),
             edge: micrograph::Edge::default(),
+            changes: Some(micrograph::Changes::default()),
         };
         let app = App::new(micrograph, environment);
         app.create_tables().await?;
@@ -103,6 +107,16 @@ impl Fixture {
         Ok(serde_json::from_slice(&(subgraph.serve)(request).await.into_body())?)
     }
 
+    /// Opens a subscription in the subgraph.
+    pub async fn subscribe(&self, query: &str, variables: Value) -> anyhow::Result<Heard> {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let request = http::Request::post("/graphql")
+            .header("content-type", "application/json")
+            .body(Bytes::from(body))?;
+        let subgraph = self.app.subgraph().context("the micrograph serves no subgraph")?;
+        Ok(Heard((subgraph.subscribe)(request).await))
+    }
+
     /// Resolves representations of entities with a selection, as a gateway does; gives `data._entities`.
     pub async fn entities(&self, representations: Value, selection: &str) -> anyhow::Result<Value> {
         let query = format!(
@@ -116,6 +130,18 @@ impl Fixture {
     /// What is in the quarantine; the first thousand entries.
     pub async fn quarantined(&self) -> anyhow::Result<Vec<Entry>> {
         Ok(self.app.quarantine().list(&Filter::default(), None, 1_000).await?.entries)
+    }
+}
+
+/// What a subscription hears.
+pub struct Heard(BoxStream<'static, http::Response<Bytes>>);
+
+impl Heard {
+    /// The next event's whole response; fails where none comes within a minute.
+    pub async fn next(&mut self) -> anyhow::Result<Value> {
+        let next = tokio::time::timeout(Duration::from_mins(1), self.0.next());
+        let event = next.await.context("nothing is heard")?.context("the subscription is over")?;
+        Ok(serde_json::from_slice(event.body())?)
     }
 }
 

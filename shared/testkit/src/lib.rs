@@ -22,6 +22,6 @@ pub mod log;
 pub mod mangle;
 pub mod quarantine;
 
-pub use fixture::Fixture;
+pub use fixture::{Fixture, Heard};
 pub use given::given;
 pub use log::{Log, clock, event, log};

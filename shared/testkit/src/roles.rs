@@ -87,6 +87,7 @@ impl Account {
             build: "test".to_owned(),
             clock: crate::clock,
             edge: micrograph::edge::Edge::default(),
+            changes: None,
         };
         let app = App::new(micrograph, environment);
         app.create_tables().await?;

@@ -46,6 +46,7 @@ impl World {
             build: "build-1".to_owned(),
             clock: || AT,
             edge: micrograph::Edge::default(),
+            changes: None,
         };
         App::new(micrograph.clone(), environment.clone()).create_tables().await.expect("tables");
         change(&mut environment);
