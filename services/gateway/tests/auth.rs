@@ -14,6 +14,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use futures::StreamExt;
 use gateway::auth::{Auth, KeySetError, KeySource};
 use gateway::{Config, Gateway, Supergraph};
 use http::{Request, Response, StatusCode};
@@ -28,7 +29,7 @@ schema
   @link(url: "https://specs.apollo.dev/authenticated/v0.1", for: SECURITY)
   @link(url: "https://specs.apollo.dev/requiresScopes/v0.1", as: "needs", for: SECURITY)
   @link(url: "https://specs.apollo.dev/policy/v0.1", for: SECURITY)
-{ query: Query }
+{ query: Query subscription: Subscription }
 
 directive @link(url: String, as: String, for: link__Purpose, import: [String]) repeatable on SCHEMA
 directive @join__graph(name: String!, url: String!) on ENUM_VALUE
@@ -48,6 +49,8 @@ type Query @join__type(graph: SHOP) {
   orders: [Order!]
   things: [Thing!]
 }
+
+type Subscription @join__type(graph: SHOP) { told: String @authenticated }
 
 interface Thing @join__type(graph: SHOP) { name: String }
 type Order @join__type(graph: SHOP) @authenticated { id: ID  total: Int }
@@ -130,7 +133,12 @@ fn world(signer: &Signer) -> World {
         response.headers_mut().insert("cache-control", "public, max-age=60".parse().unwrap());
         Box::pin(async move { response })
     });
-    let transport = Arc::new(gateway::transport::InProcess::new().with("shop", handler));
+    let subscriber: gateway::transport::Subscriber = Arc::new(|_| {
+        let event = || Response::new(Bytes::from_static(br#"{"data":{"told":"it"}}"#));
+        Box::pin(async move { futures::stream::repeat_with(event).boxed() })
+    });
+    let transport = gateway::transport::InProcess::new().with("shop", handler);
+    let transport = Arc::new(transport.with_subscriber("shop", subscriber));
     let auth = Auth {
         issuers: vec!["https://issuer".to_owned()],
         audiences: vec!["shop".to_owned()],
@@ -286,4 +294,36 @@ async fn without_keys_nobody_is_let_in_by_a_token() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer["errors"][0]["extensions"]["code"], "AUTH_UNAVAILABLE");
     assert_eq!(world.ask("{ title }", None).await.0, StatusCode::OK);
+}
+
+/// Time stands still but for what a test lets pass: keys grow old.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_lasts_no_longer_than_the_token_that_opened_it() {
+    let signer = Signer::new("one");
+    let world = world(&signer);
+    let token = signer.sign(&claims(""));
+    let open = async |authorization: &str| {
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("accept", "multipart/mixed;subscriptionSpec=1.0, application/json")
+            .header("authorization", authorization);
+        let body = Bytes::from_static(br#"{"query":"subscription { told }"}"#);
+        world.gateway.stream(request.body(body).unwrap()).await
+    };
+    assert_eq!(open("Bearer nonsense").await.status(), StatusCode::UNAUTHORIZED);
+    let mut heard = open(&token).await.into_body().into_data_stream();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(String::from_utf8(heard.next().await.unwrap().unwrap().to_vec()).unwrap());
+    }
+    assert!(told[1].contains(r#"{"payload":{"data":{"told":"it"}}}"#) && told[2] == told[1], "{told:?}");
+    // Another key has taken its place; the old one is no longer good once it is asked for again.
+    *world.keys.set.lock().unwrap() = vec![Signer::new("two").public];
+    tokio::time::advance(Duration::from_mins(6)).await;
+    let last = heard.next().await.unwrap().unwrap();
+    let last = String::from_utf8_lossy(&last);
+    assert!(last.contains(r#"{"payload":null,"errors":[{"#) && last.contains("UNAUTHENTICATED"), "{last}");
+    assert_eq!(&heard.next().await.unwrap().unwrap()[..], b"--\r\n");
+    assert!(heard.next().await.is_none());
+    assert_eq!(world.gateway.open_subscriptions(), 0);
 }

@@ -418,6 +418,21 @@ async fn subgraph(account: &Account, binary: &str) -> anyhow::Result<()> {
         let headers = format!("{}{}", answer["headers"], answer["multiValueHeaders"]);
         ensure!(headers.contains("order-17"), "{door:?} lost the correlation: {headers}");
 
+        // A document by its hash: not known, told once, then known, whatever the door.
+        let document = format!("query Hashed {{ __typename }} # {door:?}");
+        let persisted =
+            json!({ "persistedQuery": { "version": 1, "sha256Hash": documents::sha256(&document) } });
+        let told = json!({ "query": document, "extensions": persisted }).to_string();
+        let extensions = persisted.to_string();
+        let named =
+            Request { method: "GET", query: &[("extensions", extensions.as_str())], ..Request::graphql("") };
+        let (status, body) = http(&mut function, &named.payload(door)).await?;
+        ensure!(status == 200 && body.contains("PersistedQueryNotFound"), "{door:?}: {status} {body}");
+        for request in [Request::graphql(&told), named] {
+            let (status, body) = http(&mut function, &request.payload(door)).await?;
+            ensure!(status == 200 && body.contains(r#""__typename":"Query""#), "{door:?}: {status} {body}");
+        }
+
         // What one request brought is not known to the next.
         let (status, body) = http(&mut function, &Request::graphql("{").payload(door)).await?;
         ensure!(status == 400 && body.contains("errors"), "{door:?}: {status} {body}");
