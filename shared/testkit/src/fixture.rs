@@ -99,6 +99,11 @@ impl Fixture {
     /// Settles, then runs an operation in the subgraph; gives the whole response.
     pub async fn query(&self, query: &str, variables: Value) -> anyhow::Result<Value> {
         self.settle().await?;
+        self.query_unsettled(query, variables).await
+    }
+
+    /// Runs an operation in the subgraph as things stand; gives the whole response.
+    pub async fn query_unsettled(&self, query: &str, variables: Value) -> anyhow::Result<Value> {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let request = http::Request::post("/graphql")
             .header("content-type", "application/json")

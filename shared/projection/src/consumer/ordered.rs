@@ -57,6 +57,10 @@ impl Consumer {
             }
             done.units += resequencer.park(&waiting).await?;
         }
+        // It may have gone back: where another change came before those that were in it.
+        if let Some(filter) = &self.filter {
+            filter.forget(key, None);
+        }
         if let Some(head) = head.filter(|head| head.reach.snapshot().is_none()) {
             self.learn(key, None, head.version(), &head.hash, Outcome::Applied);
         }
