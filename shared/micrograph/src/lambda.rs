@@ -58,7 +58,7 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
     let serving = async {
         if handler == "subgraph" { serve(app, &telemetry).await } else { run(app, handler, &telemetry).await }
     };
-    let served = until_asked_to_end(serving).await;
+    let served = Box::pin(until_asked_to_end(serving)).await;
     telemetry.flush(FLUSH);
     served
 }
@@ -78,7 +78,7 @@ pub async fn until_asked_to_end(serving: impl Future<Output = anyhow::Result<()>
 
 async fn run(app: Arc<App>, handler: String, telemetry: &telemetry::Guard) -> anyhow::Result<()> {
     let generations = match handler.as_str() {
-        GENERATIONS => Some(Arc::new(Generations::from_env(Arc::clone(&app)).await?)),
+        GENERATIONS => Some(Arc::new(Box::pin(Generations::from_env(Arc::clone(&app))).await?)),
         _ => None,
     };
     let invoke = |event: LambdaEvent<Box<RawValue>>| {
