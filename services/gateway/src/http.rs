@@ -22,7 +22,7 @@ use crate::answer::Answer;
 use crate::error::{GraphQlError, codes};
 use crate::gateway::{Gateway, Method};
 use crate::request::Request;
-use crate::subscription::{Reply, Streams};
+use crate::subscription::{Events, Reply, Streams};
 
 use events::Form;
 use media::{Media, Wanted};
@@ -146,17 +146,7 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>, can_stream: boo
     let reply = gateway.reply_within(patience, request, method, &parts.headers, streams).await;
     let answer = match (reply, form) {
         (Reply::Answer(answer), _) => answer,
-        (Reply::Events(events), form) => {
-            let form = form.unwrap_or(Form::EventStream);
-            let bytes = form.stream(events, gateway.config().heartbeat);
-            let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
-            let mut response = Response::new(body);
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, form.content_type());
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(header::VARY, vary(gateway));
-            return Sent::Events(response);
-        }
+        (Reply::Events(events), form) => return told(gateway, events, form.unwrap_or(Form::EventStream)),
     };
     let status = status(&answer, media, method);
     let cache = if is_unknown_document(&answer) {
@@ -188,6 +178,18 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>, can_stream: boo
         response = told_to_post(response);
     }
     if status == StatusCode::METHOD_NOT_ALLOWED { with_allow(response) } else { response }.into()
+}
+
+/// A subscription's events, as they come.
+fn told(gateway: &Gateway, events: Events, form: Form) -> Sent {
+    let bytes = form.stream(events, gateway.config().heartbeat);
+    let body = Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, form.content_type());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, vary(gateway));
+    Sent::Events(response)
 }
 
 /// When a request must be answered, where whoever handed it over knows: in its extensions.

@@ -41,9 +41,12 @@ pub struct Subgraph {
 /// What a schema answers, with what a request has besides.
 #[derive(Clone)]
 struct Handlers {
-    answer: Arc<dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>,
-    subscribe: Arc<dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Events> + Send + Sync>,
+    answer: Arc<Answer>,
+    subscribe: Arc<Opening>,
 }
+
+type Answer = dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Response<Bytes>> + Send + Sync;
+type Opening = dyn Fn(Request<Bytes>, Options) -> BoxFuture<'static, Events> + Send + Sync;
 
 impl Subgraph {
     /// Serves a schema.
