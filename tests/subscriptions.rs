@@ -35,11 +35,11 @@ impl Served {
         shop.fill().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async {
-            let _ = stopped.await;
+        let (stop, asked) = oneshot::channel();
+        let ending = async {
+            let _ = asked.await;
         };
-        let server = tokio::spawn(gateway::http::serve(Arc::clone(&shop.gateway), listener, stopped));
+        let server = tokio::spawn(gateway::http::serve(Arc::clone(&shop.gateway), listener, ending));
         Ok(Self { shop, address, stop, server })
     }
 

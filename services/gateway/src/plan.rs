@@ -131,6 +131,6 @@ impl Fetch {
         serde_json::to_writer(&mut body_prefix, &document).expect("a string is always JSON");
         let hashed = || Arc::new(HashedDocument::new(&document, body_prefix.len()));
         let document = (!is_mutation).then(hashed);
-        Self { subgraph, is_mutation, document, body_prefix, variables, target }
+        Self { subgraph, is_mutation, body_prefix, document, variables, target }
     }
 }

@@ -117,7 +117,7 @@ struct Events;
 impl Events {
     /// The order with this number as it stands, and again after each change; null for as long as there is none.
     async fn order_status(&self, ctx: &Context<'_>, id: ID) -> Result<States<orders::View>> {
-        watch(ctx, Key::alone(id.trim()))
+        watch(ctx, Key::alone(id.trim())).await
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::UserError;
 use crate::key::Key;
 use async_graphql::{Context, Result};
 use futures::stream::{BoxStream, StreamExt};
+use std::future::{Ready, ready};
 
 /// A row as it is, and after each change: what a field of the subscription root gives.
 pub type States<V> = BoxStream<'static, Result<Option<V>>>;
@@ -15,7 +16,12 @@ pub type States<V> = BoxStream<'static, Result<Option<V>>>;
 /// # Errors
 /// With the code `SUBSCRIPTIONS_NOT_SUPPORTED` where no changes are heard, as in a function that is frozen between requests;
 /// and where `Entities<V>` isn't in the schema's data.
-pub fn watch<V: View + PartialEq>(ctx: &Context<'_>, key: Key) -> Result<States<V>> {
+pub fn watch<V: View + PartialEq>(ctx: &Context<'_>, key: Key) -> Ready<Result<States<V>>> {
+    // There is nothing to wait for; resolvers are asynchronous.
+    ready(states(ctx, key))
+}
+
+fn states<V: View + PartialEq>(ctx: &Context<'_>, key: Key) -> Result<States<V>> {
     let entities = ctx.data::<Entities<V>>()?;
     let Some(changes) = &entities.changes else {
         let why = "changes are not heard here: ask for the state by a query";

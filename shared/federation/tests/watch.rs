@@ -58,9 +58,11 @@ fn watch(table: &Scripted, changes: &Changes) -> Told {
 }
 
 async fn next(told: &mut Told) -> Result<Option<String>, String> {
-    tokio::time::timeout(Duration::from_secs(60), told.next()).await.expect("it is told").unwrap()
+    tokio::time::timeout(Duration::from_mins(1), told.next()).await.expect("it is told").unwrap()
 }
 
+/// What stands, as it is compared with what is told.
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be an error")]
 fn status(text: &str) -> Result<Option<String>, String> {
     Ok(Some(text.to_owned()))
 }
