@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest request.
 const MAX_BODY: usize = 2 * 1024 * 1024;
+const NO_QUEUE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 /// The path of Lambda's list of event source mappings.
 const MAPPINGS: &str = "/2015-03-31/event-source-mappings/";
 
@@ -57,19 +58,18 @@ impl Surroundings {
         router.layer(from_fn_with_state(self, answer))
     }
 
-    fn sqs(&self, operation: &str, asked: &Value) -> Result<Value, Response> {
+    fn sqs(&self, operation: &str, asked: &Value) -> Result<Value, &'static str> {
         let name = || asked["QueueUrl"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         match operation {
             "GetQueueUrl" => {
                 let name = asked["QueueName"].as_str().unwrap_or_default();
                 if self.queues.config(name).is_err() {
-                    return Err(refused("com.amazonaws.sqs#QueueDoesNotExist"));
+                    return Err(NO_QUEUE);
                 }
                 Ok(json!({ "QueueUrl": format!("https://sqs.eu-west-1.amazonaws.com/123456789012/{name}") }))
             }
             "GetQueueAttributes" => {
-                let depth =
-                    self.queues.depth(name()).map_err(|_| refused("com.amazonaws.sqs#QueueDoesNotExist"))?;
+                let depth = self.queues.depth(name()).map_err(|_| NO_QUEUE)?;
                 Ok(json!({ "Attributes": {
                     "ApproximateNumberOfMessages": depth.visible.to_string(),
                     "ApproximateNumberOfMessagesNotVisible": depth.in_flight.to_string(),
@@ -81,7 +81,7 @@ impl Surroundings {
                 let bytes: usize =
                     entries.iter().filter_map(|it| it["MessageBody"].as_str()).map(str::len).sum();
                 if entries.len() > 10 || bytes > 256 * 1024 && entries.len() > 1 {
-                    return Err(refused("com.amazonaws.sqs#BatchRequestTooLong"));
+                    return Err("com.amazonaws.sqs#BatchRequestTooLong");
                 }
                 let (mut taken, mut failed) = (Vec::new(), Vec::new());
                 for entry in entries {
@@ -99,12 +99,12 @@ impl Surroundings {
                         ..Outgoing::new(entry["MessageBody"].as_str().unwrap_or_default())
                     };
                     let sent = self.queues.send(name(), vec![message]);
-                    sent.map_err(|_| refused("com.amazonaws.sqs#QueueDoesNotExist"))?;
+                    sent.map_err(|_| NO_QUEUE)?;
                     taken.push(json!({ "Id": id, "MessageId": "id", "MD5OfMessageBody": "" }));
                 }
                 Ok(json!({ "Successful": taken, "Failed": failed }))
             }
-            _ => Err(refused("com.amazonaws.sqs#UnsupportedOperation")),
+            _ => Err("com.amazonaws.sqs#UnsupportedOperation"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Surroundings {
         json!({ "EventSourceMappings": if mapped { vec![mapping] } else { Vec::new() } })
     }
 
-    /// Objects under a prefix, as ListObjectsV2 tells them, all in one page.
+    /// Objects under a prefix, as `ListObjectsV2` tells them, all in one page.
     async fn listed(&self, listing: &Listing) -> object_store::Result<String> {
         let all: Vec<_> = self.objects.list(None).try_collect().await?;
         let (mut found, mut folders) = (BTreeMap::new(), BTreeSet::new());
@@ -159,7 +159,7 @@ async fn answer(State(around): State<Surroundings>, request: Request<Body>, next
     if let Some(operation) = target.strip_prefix("AmazonSQS.").map(str::to_owned) {
         let body = axum::body::to_bytes(request.into_body(), MAX_BODY).await.unwrap_or_default();
         let asked = serde_json::from_slice(&body).unwrap_or_default();
-        return around.sqs(&operation, &asked).map_or_else(|it| it, |it| it.to_string().into_response());
+        return around.sqs(&operation, &asked).map_or_else(refused, |it| it.to_string().into_response());
     }
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
     if path == MAPPINGS {
@@ -179,9 +179,8 @@ async fn answer(State(around): State<Surroundings>, request: Request<Body>, next
             Err(_) => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
         };
     }
-    let listing = match Query::<Listing>::try_from_uri(request.uri()) {
-        Ok(Query(listing)) => listing,
-        Err(_) => return StatusCode::BAD_REQUEST.into_response(),
+    let Ok(Query(listing)) = Query::<Listing>::try_from_uri(request.uri()) else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
     match around.listed(&listing).await {
         Ok(xml) => ([(header::CONTENT_TYPE, "application/xml")], xml).into_response(),

@@ -79,7 +79,7 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
                 ensure!(unfinished.place.generation == candidate, "{unfinished:?}");
                 went_on += 1;
             }
-            Answer::Rebuilt(rebuilt) => break *rebuilt,
+            Answer::Rebuilt(done) => break *done,
             other => anyhow::bail!("{other:?}"),
         }
         if went_on == 2 {
@@ -89,7 +89,7 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
     };
     ensure!(went_on > 0, "it had no time, and did not ask for more");
     ensure!(
-        generation == candidate && filled as usize >= events.len() && audit.is_clean(),
+        generation == candidate && filled >= events.len() as u64 && audit.is_clean(),
         "{filled} {audit:?}"
     );
     ensure!((alias.active, alias.previous) == (candidate, Some(read)), "{alias:?}");
