@@ -33,8 +33,8 @@ pub async fn answer(
     Ok(match ask {
         Ask::List => Answer::Listed(list(suite).await?),
         Ask::Rebuild { of, swap } => {
-            let rebuilt = rebuild(app(suite, &of)?).rebuild(&of.projection, swap).await?;
-            Answer::Rebuilt(Box::new(rebuilt))
+            let built = rebuild(app(suite, &of)?).rebuild(&of.projection, swap).await?;
+            Answer::Rebuilt(Box::new(built))
         }
         Ask::Swap(of) => Answer::Alias(rebuild(app(suite, &of)?).swap(&of.projection).await?),
         Ask::Rollback(of) => Answer::Alias(rebuild(app(suite, &of)?).rollback(&of.projection).await?),
