@@ -220,11 +220,11 @@ async fn a_table_built_anew_after_a_takeover_holds_the_same() -> anyhow::Result<
     assert_eq!(last, [20, 40, 1, 3]);
     for suite in &world.regions.suites {
         let of = Named { micrograph: "inventory".to_owned(), projection: "ledger".to_owned() };
-        let rebuild = generations::Ask::Rebuild { of, swap: true };
-        let Answer::Rebuilt(rebuilt) = generations::answer(suite, rebuild, &|_| {}).await? else {
+        let ask = generations::Ask::Rebuild { of, swap: true };
+        let Answer::Rebuilt(anew) = generations::answer(suite, ask, &|_| {}).await? else {
             panic!("no rebuild")
         };
-        assert!(rebuilt.audit.is_clean() && rebuilt.alias.active == rebuilt.generation, "{rebuilt:#?}");
+        assert!(anew.audit.is_clean() && anew.alias.active == anew.generation, "{anew:#?}");
     }
     for shop in [&world.eu, &world.us] {
         assert_eq!(ledger(shop, &sku).await?, live);

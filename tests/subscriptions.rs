@@ -35,12 +35,12 @@ impl Served {
         shop.fill().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (stop, asked) = oneshot::channel();
+        let (quit, wished) = oneshot::channel();
         let ending = async {
-            let _ = asked.await;
+            let _ = wished.await;
         };
         let server = tokio::spawn(gateway::http::serve(Arc::clone(&shop.gateway), listener, ending));
-        Ok(Self { shop, address, stop, server })
+        Ok(Self { shop, address, stop: quit, server })
     }
 
     async fn stop(self) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ impl Transport for Swapping {
     async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError> {
         let name = request.subgraph.clone();
         if name == "popularity" && !self.swapped.swap(true, Ordering::SeqCst) {
-            let first = tokio::time::timeout(Duration::from_secs(60), self.answered.notified()).await;
+            let first = tokio::time::timeout(Duration::from_mins(1), self.answered.notified()).await;
             first.expect("the catalogue answers without popularity");
             let swap = Ask::Swap(self.of.clone());
             generations::answer(&self.suite, swap, &|_| {}).await.expect("swapped");

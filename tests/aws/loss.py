@@ -1,5 +1,6 @@
-"""A region is lost in the middle of an import: its stacks are deleted, with bus, tables, queues and functions. The other
-one serves and accepts all along; what comes back is empty, is told where aggregates are at home, and hears what it missed."""
+"""A region is lost in the middle of an import: the stacks of its services and its platform are deleted, with bus, tables,
+queues, functions and archive. The other one serves and accepts all along; what comes back is empty, is told where aggregates
+are at home, and hears what it missed."""
 
 import json
 import threading
@@ -86,7 +87,8 @@ def lose(region):
     emptied(region)
     delete(f"{NAME}-platform-{region}", region)
     tables = client("dynamodb", region).list_tables()["TableNames"]
-    assert not [it for it in tables if it.startswith(f"{NAME}-")], f"{tables} are left"
+    left = [it for it in tables if it.startswith(tuple(f"{NAME}-{service}-" for service in SERVICES))]
+    assert not left, f"{left} are left"
 
 
 def take_over(gone, here):

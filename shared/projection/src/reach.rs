@@ -168,7 +168,8 @@ mod tests {
         (ends, proptest::option::of(version())).prop_map(|(ends, snapshot)| {
             let mut reach = Reach { snapshot: None, ends };
             if let Some(version) = snapshot.filter(|it| reach.end(it.epoch) <= it.seq) {
-                (reach.snapshot, _) = (Some(version), reach.take(version));
+                reach.snapshot = Some(version);
+                reach.take(version);
             }
             reach
         })

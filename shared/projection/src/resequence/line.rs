@@ -28,7 +28,7 @@ pub(super) struct Line<'a> {
     resumed: usize,
 }
 
-impl<'a> Delivered<'a> {
+impl Delivered<'_> {
     /// As it is kept beside its item.
     pub fn waiting(&self, parked: bool) -> Waiting {
         let (version, base, hash) = (self.step.version, self.step.base, self.step.hash.clone());

@@ -42,7 +42,9 @@ fn at(epoch: u16, seq: u64) -> Version {
 /// How far a line has come, given the last of each of its epochs.
 fn reach(ends: &[(u16, u64)]) -> Reach {
     let mut reach = Reach::default();
-    ends.iter().for_each(|(epoch, seq)| reach.take(at(*epoch, *seq)));
+    for (epoch, seq) in ends {
+        reach.take(at(*epoch, *seq));
+    }
     reach
 }
 
