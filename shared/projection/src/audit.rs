@@ -168,7 +168,7 @@ pub struct Audit {
     pub events: u64,
     /// Events among them that can't be folded: they are the quarantine's.
     pub unfoldable: u64,
-    /// Parts of items that were compared.
+    /// Parts of items that were compared, and changes that a total should have counted.
     pub compared: u64,
     /// Parts that are newer than what the sources said when they were read.
     pub ahead: u64,
@@ -300,6 +300,7 @@ impl Auditor<'_> {
         let expired = |part: &Part| part.ended.is_some_and(|ended| ended <= horizon);
         parts.retain(|name, part| stale.contains_key(name) || !expired(part));
         if slice == 0 {
+            audit.compared += dots.values().map(|changes| changes.len() as u64).sum::<u64>();
             stored.count(&dots, &mut |drift, key, part| found(audit, drift, key, part));
         }
         let missing = stored.missing(&dots, &within);
