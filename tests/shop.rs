@@ -17,7 +17,11 @@ pub struct Shop {
 
 impl Shop {
     pub async fn with_sample(chaos: Chaos) -> anyhow::Result<Self> {
-        let suite = Arc::new(Suite::start(None, Settings { chaos, ..Settings::default() }).await?);
+        Self::with(Settings { chaos, ..Settings::default() }).await
+    }
+
+    pub async fn with(settings: Settings) -> anyhow::Result<Self> {
+        let suite = Arc::new(Suite::start(None, settings).await?);
         let gateway = Arc::new(suite.gateway(gateway::Config::default())?);
         let shop = Self { suite, gateway };
         shop.fill().await?;

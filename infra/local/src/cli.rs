@@ -26,7 +26,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use micrograph::Edge;
 use micrograph::environment::consistency;
 use micrograph::manifest::Manifest;
+use projection::store::Relational;
 use purger::{Cache, HttpCache, Purger};
+use relational::{Connection, PostgresStore};
 use running::{Other, Running};
 pub use schema::Verdict;
 use std::fmt::Write as _;
@@ -78,6 +80,10 @@ struct Options {
     /// Let the gateway keep answers that everyone may have (64 MiB); what changes is dropped
     #[arg(long, global = true)]
     cache: bool,
+    /// A PostgreSQL for the micrographs that need one, such as reporting: postgres://user@host/database, a database of its
+    /// own for each state
+    #[arg(long, global = true, value_name = "URL", env = "TRIBUTARY_POSTGRES")]
+    postgres: Option<String>,
     /// An HTTP cache in front of the graph that takes PURGE with the header cache-tag; may be given several times
     #[arg(long, global = true, value_name = "URL")]
     purge: Vec<reqwest::Url>,
@@ -228,8 +234,17 @@ impl Options {
         Some(self.state.clone().unwrap_or_else(fallback))
     }
 
-    fn settings(&self) -> Settings {
-        Settings {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        if self.regions > 1 && self.postgres.is_some() {
+            bail!("--postgres serves one region: each region of several would need a database of its own");
+        }
+        let relational = self.postgres.as_ref().map(|url| {
+            let connection = Connection { connections: CONNECTIONS, ..Connection::new(url) };
+            let store = PostgresStore::new(&connection, micrograph::environment::now)?;
+            Ok::<_, anyhow::Error>(Arc::new(store) as Arc<dyn Relational>)
+        });
+        Ok(Settings {
+            relational: relational.transpose()?,
             durability: match self.survive {
                 Survive::Process => Durability::Process,
                 Survive::Power => Durability::Power,
@@ -245,7 +260,7 @@ impl Options {
                 consistency: Some(consistency(telemetry::TraceParent::random().trace_id_hex())),
                 announces: self.is_cached(),
             },
-        }
+        })
     }
 
     /// Whether there are caches that are to drop what changes.
@@ -294,6 +309,9 @@ async fn prepare(options: &Options, running: &Running) -> anyhow::Result<()> {
     welcome(running);
     quarantined(running).await
 }
+
+/// How many connections to PostgreSQL are open at once at most: consumers and questions share them.
+const CONNECTIONS: u32 = 8;
 
 /// What the gateway's cache of answers may take, in bytes.
 const CACHE: u64 = 64 << 20;

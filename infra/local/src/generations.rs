@@ -171,9 +171,10 @@ impl Site for Local {
         if let Some(parts) = app.parts(projection, generation) {
             wiring::starve(&self.0, app, &parts).await.map_err(failed)?;
         }
-        let table = app.environment().table(&generation.name(app.name(), projection));
-        let deleted = projection::dynamodb::delete_table(&app.environment().dynamodb, &table).await;
-        deleted.map_err(|error| SiteError::new(format!("deleting {table}"), error))
+        let deleted = app.delete_table(projection, generation).await;
+        deleted.map_err(|error| {
+            SiteError::new(format!("deleting the table of {projection} {generation}"), error)
+        })
     }
 }
 

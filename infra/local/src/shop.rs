@@ -2,7 +2,12 @@
 
 use micrograph::Micrograph;
 
-/// All of them, in the order of what flows from one to the next.
+/// Those that need a relational store.
+pub fn relational() -> Vec<Micrograph> {
+    vec![reporting::micrograph()]
+}
+
+/// All of them that DynamoDB is enough for, in the order of what flows from one to the next.
 pub fn micrographs() -> Vec<Micrograph> {
     vec![
         catalogue::micrograph(),

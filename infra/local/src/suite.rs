@@ -11,6 +11,7 @@ use embedded::{Durability, DynamoDb, EventBus, EventSourceMapping, QueueSettings
 use gateway::Gateway;
 use gateway::transport::InProcess;
 use micrograph::{App, Changes, Edge, Environment};
+use projection::store::Relational;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub place: Option<Place>,
     /// What is done for caches, and for who reads what they wrote.
     pub edge: Edge,
+    /// Holds relational projections, and brings the micrographs that need it; none leaves them out.
+    pub relational: Option<Arc<dyn Relational>>,
 }
 
 /// The suite, at work until it is stopped.
@@ -80,7 +83,9 @@ impl Suite {
         let changes = Changes::default();
         let mut apps = BTreeMap::new();
         let mut databases = BTreeMap::new();
-        for micrograph in crate::shop::micrographs().into_iter().chain([archivist::micrograph()]) {
+        let relational = settings.relational.iter().flat_map(|_| crate::shop::relational());
+        let all = crate::shop::micrographs().into_iter().chain(relational);
+        for micrograph in all.chain([archivist::micrograph()]) {
             let name = micrograph.name();
             // A bounded context has its own database, as it has its own tables on AWS.
             let dynamodb = match folder {
@@ -91,6 +96,7 @@ impl Suite {
             };
             let environment = Environment {
                 dynamodb: dynamodb.client(),
+                relational: settings.relational.clone(),
                 eventbridge: bus.client(),
                 bus: BUS.to_owned(),
                 region: settings.place.as_ref().map_or_else(|| REGION.to_owned(), |it| it.own.clone()),

@@ -18,7 +18,7 @@ use freshness::Tag;
 use futures::StreamExt;
 pub use list::{Index, List, Range};
 pub(crate) use scope::shows;
-pub use scope::{Alias, Brought, Seen, scoped};
+pub use scope::{Alias, Brought, Seen, resolve, scoped};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -92,7 +92,7 @@ pub enum SetUpError {
     /// A table could not be created.
     #[error(transparent)]
     Table(#[from] CreateTableError),
-    /// It could not be noted which generations are read.
+    /// A relational table could not be created, or it could not be noted which generations are read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -151,7 +151,7 @@ impl App {
         deadline: Option<Instant>,
     ) -> Result<Value, InvokeError> {
         if let Some(consumer) = self.consumer(handler) {
-            Box::pin(self.adopted.get_or_try_init(|| self.adopt())).await?;
+            Box::pin(self.adopted.get_or_try_init(|| self.prepare(handler))).await?;
             return Ok(Box::pin(consumer.handle(payload, deadline)).await?);
         }
         match handler {
@@ -185,6 +185,18 @@ impl App {
         }
     }
 
+    /// What must be there before a consumer's first event: an alias, and where it is relational its table, which no stack
+    /// makes.
+    async fn prepare(&self, handler: &str) -> Result<(), StoreError> {
+        self.adopt().await?;
+        let fed = self.micrograph.consumer(handler).filter(|(folds, _)| folds.is_relational());
+        if let Some((folds, generation)) = fed {
+            let table = folds.table(self.name(), generation);
+            self.relational().create_table(&self.environment.table(&table.name), &table).await?;
+        }
+        Ok(())
+    }
+
     /// Moves homes for somebody who says so, and tells how many shards are at home in each of the two.
     async fn take_over(&self, from: &str, to: &str) -> Result<Value, InvokeError> {
         let known = self.environment.regions.iter().flat_map(|it| &it.all).cloned().collect::<Vec<_>>();
@@ -196,9 +208,11 @@ impl App {
         Ok(json!({ "shards": { from: at(from), to: at(to) } }))
     }
 
-    /// Measures how the quarantine stands, and tells the other regions where aggregates are at home.
+    /// Measures how the quarantine stands, tells the other regions where aggregates are at home, and removes what is over
+    /// from relational tables.
     async fn watch(&self) -> Result<Standing, InvokeError> {
         self.tell_homes().await?;
+        self.sweep().await?;
         let standing = self.quarantine().standing().await?;
         let oldest = standing.oldest.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let age = oldest.map_or(0, |at| (self.environment.clock)().duration_since(at).as_secs().max(0));
@@ -231,7 +245,7 @@ impl App {
             self.name(),
             folds.clone(),
             environment.table(&generation.name(self.name(), folds.name())),
-            self.store(),
+            self.store(folds.is_relational()),
             Arc::new(self.quarantine()),
             environment.clock,
         )
@@ -365,8 +379,12 @@ impl App {
     }
 
     /// Creates a table where it doesn't exist.
-    pub async fn create_table(&self, table: &Table) -> Result<(), CreateTableError> {
-        create_table(&self.environment.dynamodb, &self.environment.table(&table.name), table).await
+    pub async fn create_table(&self, table: &Table) -> Result<(), SetUpError> {
+        let name = self.environment.table(&table.name);
+        if table.relational {
+            return Ok(self.relational().create_table(&name, table).await?);
+        }
+        Ok(create_table(&self.environment.dynamodb, &name, table).await?)
     }
 }
 

@@ -6,6 +6,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use federation::consistency::PATIENCE;
 use federation::{Changes, Consistency};
 use jiff::Timestamp;
+use projection::store::Relational;
 use std::sync::Arc;
 
 /// Where a micrograph runs.
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Environment {
     /// Holds its tables.
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Holds the projections that are relational; none where the micrograph has none.
+    pub relational: Option<Arc<dyn Relational>>,
     /// Takes its events.
     pub eventbridge: aws_sdk_eventbridge::Client,
     /// The name of the event bus.
@@ -80,6 +83,7 @@ impl Environment {
     fn over(config: &SdkConfig) -> Self {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(config),
+            relational: None,
             eventbridge: aws_sdk_eventbridge::Client::new(config),
             bus: "default".to_owned(),
             region: "local".to_owned(),

@@ -13,8 +13,9 @@ use futures::future::BoxFuture;
 use projection::audit::{Audit, AuditError, Auditor, Digest, Sink, Source, SourceError};
 use projection::dynamodb::DynamoStore;
 use projection::generation::Aliases;
-use projection::store::{Store, StoreError};
+use projection::store::{Question, Relational, Store, StoreError};
 use projection::{Generation, Projection, decode, delivery};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,8 +62,57 @@ impl App {
         Ok(fed.filter_map(|generation| self.parts(projection, generation)).collect())
     }
 
-    pub(crate) fn store(&self) -> Arc<dyn Store> {
+    /// The store that a projection is kept in.
+    pub(crate) fn store(&self, is_relational: bool) -> Arc<dyn Store> {
+        if is_relational {
+            return self.relational();
+        }
         Arc::new(DynamoStore::new(self.environment().dynamodb.clone(), self.environment().clock))
+    }
+
+    /// The relational store.
+    ///
+    /// # Panics
+    /// Where the environment has none, though the micrograph has a projection that needs one.
+    pub(crate) fn relational(&self) -> Arc<dyn Relational> {
+        let store = self.environment().relational.clone();
+        store.expect("a micrograph with a relational projection runs where there is a relational store")
+    }
+
+    /// Whether a projection of its own is kept in the relational store.
+    fn is_relational(&self, projection: &str) -> bool {
+        self.micrograph().subscription(projection).is_some_and(|it| it.projection.is_relational())
+    }
+
+    /// Asks a relational projection of its own, in the generation that is read.
+    ///
+    /// # Panics
+    /// Where the micrograph declares no projection of that name: a mistake in its code.
+    pub fn asks(&self, projection: &str) -> Questions {
+        let declared = self.micrograph().projections().find(|it| it.name() == projection);
+        let declared = declared.expect("a subgraph asks projections that its micrograph declares");
+        Questions { store: self.environment().relational.clone(), alias: Arc::new(Read::new(self, declared)) }
+    }
+
+    /// Removes the table of a generation, unless it is gone.
+    pub async fn delete_table(&self, projection: &str, generation: Generation) -> Result<(), StoreError> {
+        let table = self.environment().table(&generation.name(self.name(), projection));
+        if self.is_relational(projection) {
+            return self.relational().delete_table(&table).await;
+        }
+        projection::dynamodb::delete_table(&self.environment().dynamodb, &table).await
+    }
+
+    /// Removes what is over from its relational tables; DynamoDB does so by itself.
+    pub(crate) async fn sweep(&self) -> Result<(), StoreError> {
+        for projection in self.micrograph().projections().filter(|it| it.is_relational()) {
+            for parts in self.fed(projection.name()).await? {
+                let table = self.environment().table(&parts.table.name);
+                let swept = self.relational().sweep(&table).await?;
+                tracing::debug!(table, swept, "items whose time is over are removed");
+            }
+        }
+        Ok(())
     }
 
     /// Compares a generation of a projection with its sources; see [`Auditor`].
@@ -73,7 +123,7 @@ impl App {
         source: &dyn Source,
         passes: u32,
     ) -> Result<Audit, AuditError> {
-        let store = self.store();
+        let store = self.store(folds.is_relational());
         let auditor = Auditor {
             projection: folds,
             store: &*store,
@@ -87,7 +137,7 @@ impl App {
     /// The digest of a generation of a projection; equal for equal content, in every region.
     pub async fn digest(&self, projection: &str, generation: Generation) -> Result<Digest, StoreError> {
         let table = self.environment().table(&generation.name(self.name(), projection));
-        projection::audit::digest(&*self.store(), &table).await
+        projection::audit::digest(&*self.store(self.is_relational(projection)), &table).await
     }
 
     /// Hands over the last events of every aggregate that it owns, as they stand in its tables: the latest State or
@@ -149,6 +199,47 @@ impl App {
             Some(last) => Reached { after: Some(last), ..from },
             None => Reached { tables: from.tables + 1, after: None },
         }))
+    }
+}
+
+/// Asks a relational projection, in the generation that is read; one for the whole of a request.
+#[derive(Clone, Debug)]
+pub struct Questions {
+    store: Option<Arc<dyn Relational>>,
+    alias: Arc<Read>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Which generation is read can't be told.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store has none for now, or refuses the question.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no relational store.
+    #[error("there is no relational store to ask")]
+    Nowhere,
+    /// A row of the answer isn't what was asked for.
+    #[error("a row of an answer is no {row}")]
+    Row {
+        /// The type asked for.
+        row: &'static str,
+        /// What does not fit.
+        #[source]
+        source: serde_dynamo::Error,
+    },
+}
+
+impl Questions {
+    /// The rows of an answer.
+    pub async fn ask<R: DeserializeOwned>(&self, question: &Question) -> Result<Vec<R>, AskError> {
+        let table = federation::read::resolve(&*self.alias).await?;
+        let rows = self.store.as_ref().ok_or(AskError::Nowhere)?.ask(&table, question).await?;
+        let row = std::any::type_name::<R>();
+        let read = |item| serde_dynamo::from_item(item).map_err(|source| AskError::Row { row, source });
+        rows.into_iter().map(read).collect()
     }
 }
 

@@ -23,6 +23,14 @@ const FLUSH: Duration = Duration::from_millis(200);
 
 /// Runs a micrograph: `manifest` and `schema` print what they say; on Lambda, `_HANDLER` says the role.
 pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
+    main_in(micrograph, Ok).await
+}
+
+/// The same, in an environment to which something is added on Lambda: a relational store, say.
+pub async fn main_in(
+    micrograph: Micrograph,
+    add: impl FnOnce(Environment) -> anyhow::Result<Environment>,
+) -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("manifest") => {
             println!("{}", serde_json::to_string_pretty(&Manifest::described(&micrograph)?)?);
@@ -49,12 +57,17 @@ pub async fn main(micrograph: Micrograph) -> anyhow::Result<()> {
     let handler =
         std::env::var("_HANDLER").context("_HANDLER must name the role: set the function's handler")?;
     let manifest = Manifest::of(&micrograph);
+    let is_relational = !manifest.relational.is_empty();
     let replication = manifest.replication.map(|replication| replication.function);
     let known: Vec<_> = manifest.functions.into_iter().chain(replication).map(|it| it.handler).collect();
     if !known.contains(&handler) && micrograph.consumer(&handler).is_none() {
         bail!("{} has no handler `{handler}`; it has {known:?}", micrograph.name());
     }
-    let app = App::new(micrograph, Environment::from_env().await?);
+    let environment = add(Environment::from_env().await?)?;
+    if is_relational && environment.relational.is_none() {
+        bail!("{} has a relational projection, and its environment no relational store", micrograph.name());
+    }
+    let app = App::new(micrograph, environment);
     let serving = async {
         if handler == "subgraph" { serve(app, &telemetry).await } else { run(app, handler, &telemetry).await }
     };

@@ -28,6 +28,6 @@ pub use declaration::Micrograph;
 pub use edge::Edge;
 pub use environment::Environment;
 pub use federation::Changes;
-pub use lambda::main;
+pub use lambda::{main, main_in};
 pub use regions::Regions;
 pub use subgraph::{Refused, Subgraph, command_id, mutate, mutate_made};

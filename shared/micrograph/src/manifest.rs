@@ -24,6 +24,9 @@ pub struct Manifest {
     pub micrograph: &'static str,
     /// Its tables: owned aggregates, projections, quarantine.
     pub tables: Vec<Table>,
+    /// The tables of its projections that are kept in the relational store, which makes them itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relational: Vec<Table>,
     /// Its queues, each with a dead-letter queue.
     pub queues: Vec<Queue>,
     /// Its SNS topics.
@@ -304,6 +307,7 @@ impl Manifest {
         let mut manifest = Self {
             micrograph: micrograph.name,
             tables: Vec::new(),
+            relational: Vec::new(),
             queues: Vec::new(),
             topics: Vec::new(),
             rules: Vec::new(),
@@ -342,6 +346,7 @@ impl Manifest {
         if micrograph.serves.is_some() {
             let owned = micrograph.owns.iter().map(|it| micrograph.aggregate_table(it).name);
             let versions = micrograph.consumes.iter().flat_map(Subscription::versions);
+            let versions = versions.filter(|it| !it.is_relational());
             let projected = versions.map(|it| it.table(micrograph.name, it.generation()).name);
             let aliases = (!micrograph.consumes.is_empty()).then(|| micrograph.generations_table().name);
             manifest.functions.push(Function {
@@ -356,9 +361,12 @@ impl Manifest {
     }
 
     fn watched(&mut self, micrograph: &Micrograph) {
+        // What is swept are the relational tables that are fed.
+        let is_swept = micrograph.projections().any(Projection::is_relational);
+        let swept = is_swept.then(|| micrograph.generations_table().name);
         self.functions.push(Function {
             trigger: Trigger::Schedule { minutes: 5 },
-            reads: vec![micrograph.quarantine_table().name],
+            reads: std::iter::once(micrograph.quarantine_table().name).chain(swept).collect(),
             ..Function::of(micrograph, "watch")
         });
         let entries = AlarmMetric::QuarantineEntries;
@@ -388,13 +396,15 @@ impl Manifest {
         let owned = owned.map(|it| micrograph.aggregate_table(it).name);
         let deployed: Vec<String> = self.projections.iter().map(|it| it.deployed.clone()).collect();
         let aliases = vec![micrograph.generations_table().name];
+        let is_relational = |name: &&String| self.relational.iter().any(|table| table.name == **name);
+        let scanned: Vec<String> = deployed.iter().filter(|name| !is_relational(name)).cloned().collect();
         self.functions.push(Function {
             trigger: Trigger::Schedule { minutes: AUDITED_EVERY },
             timeout_seconds: LONG_TIMEOUT,
             memory_mb: ONE_PROCESSOR,
             reads: aliases.clone(),
             writes: aliases,
-            scans: owned.chain(deployed.iter().cloned()).collect(),
+            scans: owned.chain(scanned).collect(),
             sends: deployed,
             archives: domains.into_iter().collect(),
             ..Function::of(micrograph, GENERATIONS)
@@ -455,7 +465,8 @@ impl Manifest {
             });
             self.functions.push(parts.function);
             self.queues.push(parts.queue);
-            self.tables.push(parts.table);
+            let tables = if parts.table.relational { &mut self.relational } else { &mut self.tables };
+            tables.push(parts.table);
         }
     }
 }

@@ -12,12 +12,11 @@ pub mod role;
 
 pub use ask::{Answer, Ask, Audited, Listed, Named, Rebuilt, Unfinished};
 
-use crate::app::App;
+use crate::app::{App, SetUpError};
 use crate::manifest::Parts;
 use async_trait::async_trait;
 use projection::Generation;
 use projection::audit::{Audit, AuditError, Sink, Source, SourceError};
-use projection::dynamodb::CreateTableError;
 use projection::generation::{Alias, Progress, TransitionError};
 use projection::store::StoreError;
 use std::sync::Arc;
@@ -62,8 +61,8 @@ impl SiteError {
     }
 }
 
-impl From<CreateTableError> for SiteError {
-    fn from(error: CreateTableError) -> Self {
+impl From<SetUpError> for SiteError {
+    fn from(error: SetUpError) -> Self {
         Self::new("creating a table", error)
     }
 }

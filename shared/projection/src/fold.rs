@@ -25,6 +25,7 @@ pub struct Projection {
     name: &'static str,
     version: u32,
     indexes: Vec<Index>,
+    relational: bool,
     folds: BTreeMap<(&'static str, &'static str), Vec<Fold>>,
     snapshots: BTreeMap<&'static str, Pulled>,
 }
@@ -110,13 +111,27 @@ impl<T> From<Result<Vec<T>, Rejected>> for Folded<T> {
 impl Projection {
     /// A projection without folds. Raise `version` when a fold changes what it gives for an event.
     pub fn new(name: &'static str, version: u32) -> Self {
-        Self { name, version, indexes: Vec::new(), folds: BTreeMap::new(), snapshots: BTreeMap::new() }
+        Self {
+            name,
+            version,
+            indexes: Vec::new(),
+            relational: false,
+            folds: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+        }
     }
 
     /// Adds a secondary index to its table.
     #[must_use]
     pub fn index(mut self, index: Index) -> Self {
         self.indexes.push(index);
+        self
+    }
+
+    /// Keeps it in the relational store, for questions in SQL. The folds are the same.
+    #[must_use]
+    pub fn relational(mut self) -> Self {
+        self.relational = true;
         self
     }
 
@@ -303,7 +318,13 @@ impl Projection {
 
     /// The table of a generation with these folds.
     pub fn table(&self, micrograph: &str, generation: Generation) -> Table {
-        Table { indexes: self.indexes.clone(), ..Table::new(generation.name(micrograph, self.name)) }
+        let table = Table::new(generation.name(micrograph, self.name));
+        Table { indexes: self.indexes.clone(), relational: self.relational, ..table }
+    }
+
+    /// Whether it is kept in the relational store.
+    pub fn is_relational(&self) -> bool {
+        self.relational
     }
 
     /// The indexes of its table.

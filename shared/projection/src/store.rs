@@ -3,6 +3,7 @@
 use crate::join::{Contribution, Dot, Put, is_reserved};
 use crate::key::Key;
 use crate::reach::Reach;
+use crate::table::Table;
 use async_trait::async_trait;
 use contracts::Version;
 use serde_dynamo::{AttributeValue, Item};
@@ -213,4 +214,31 @@ pub trait Ordered: Send + Sync {
 
     /// Removes changes beside an item; each that is gone is passed over. Gives the write units.
     async fn forget(&self, table: &str, key: &Key, versions: &[Version]) -> Result<f64, StoreError>;
+}
+
+/// A store that keeps each generation of a projection as a relational table, and answers questions about it in SQL. Tables
+/// are described as those of DynamoDB are, and have the same names.
+#[async_trait]
+pub trait Relational: Store + std::fmt::Debug {
+    /// Creates a table where there is none of that name, and the indexes that it lacks.
+    async fn create_table(&self, name: &str, table: &Table) -> Result<(), StoreError>;
+
+    /// Removes a table with all that is in it, unless there is none of that name.
+    async fn delete_table(&self, name: &str) -> Result<(), StoreError>;
+
+    /// Removes the items whose time is over, tombstones that nothing can come after; tells how many.
+    async fn sweep(&self, name: &str) -> Result<u64, StoreError>;
+
+    /// Answers a question about a table: the rows, by the names of their columns.
+    async fn ask(&self, table: &str, question: &Question) -> Result<Vec<Item>, StoreError>;
+}
+
+/// A question in SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// A SELECT, in which `{t}` stands for the table: its key is `pk` and `sk`, `item` the view as `jsonb`, `d` says whether
+    /// it is a tombstone. No part of it comes from a client: what does is bound, and stands as `$1` and so on.
+    pub sql: String,
+    /// What is bound, as text; none is NULL.
+    pub bound: Vec<Option<String>>,
 }

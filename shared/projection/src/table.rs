@@ -14,6 +14,9 @@ pub struct Table {
     pub ttl: Option<&'static str>,
     /// Whether its changes are streamed, as new images.
     pub stream: bool,
+    /// Whether it is one of the relational store's, and none of DynamoDB's.
+    #[serde(skip)]
+    pub relational: bool,
 }
 
 /// A global secondary index.
@@ -46,7 +49,7 @@ pub enum ScalarType {
 impl Table {
     /// A table with time to live on `ttl`, no index and no stream.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), indexes: Vec::new(), ttl: Some("ttl"), stream: false }
+        Self { name: name.into(), indexes: Vec::new(), ttl: Some("ttl"), stream: false, relational: false }
     }
 
     /// Streams its changes.

@@ -11,7 +11,8 @@
 //! arrived before it is read, nothing may be left in the quarantine or be asked for again without a reason (an
 //! event that has an order waits for those before it), and a second round must change nothing.
 //!
-//! Most trials run on [`MemoryStore`], some on the embedded DynamoDB. Everything follows from one number.
+//! Most trials run on [`MemoryStore`], some on the embedded DynamoDB; a relational store runs all of them by
+//! [`Law::relational`]. Everything follows from one number.
 
 mod derive;
 mod report;
@@ -27,12 +28,12 @@ use embedded::dynamodb::DynamoDb;
 use projection::Projection;
 use projection::consumer::Consumer;
 use projection::dynamodb::DynamoStore;
-use projection::store::Store;
+use projection::store::{Relational, Store};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use report::Broke;
 use schedule::{Shape, Trial};
-use stage::{Ground, Stage};
+use stage::{Ground, Stage, Tables};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +91,7 @@ pub struct Law {
     consumes: Vec<BTreeSet<(String, String)>>,
     client: Option<Client>,
     stores: Option<Box<MakeStores>>,
+    relational: Option<Box<MakeRelational>>,
     wrap: Box<Wrap>,
     contain: Box<Contain>,
     rebuilding: Rebuilding,
@@ -104,6 +106,7 @@ pub struct Law {
 }
 
 type MakeStores = dyn Fn(&Time, usize) -> Vec<Arc<dyn Store>>;
+type MakeRelational = dyn Fn() -> Arc<dyn Relational>;
 type Wrap = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store>;
 type Contain = dyn Fn(Consumer) -> Arc<dyn Container>;
 
@@ -127,6 +130,7 @@ pub struct Broken(pub String);
 enum On {
     Memory,
     DynamoDb,
+    Relational,
 }
 
 impl Law {
@@ -155,6 +159,7 @@ impl Law {
             projections,
             client: None,
             stores: None,
+            relational: None,
             wrap: Box::new(|store| store),
             contain: Box::new(|consumer| Arc::new(consumer)),
             rebuilding: Rebuilding::SubscribeFirst,
@@ -180,6 +185,15 @@ impl Law {
     #[must_use]
     pub fn on(mut self, client: Client) -> Self {
         (self.client, self.embedded_cases, self.cases) = (Some(client), self.cases.max(1), 0);
+        self
+    }
+
+    /// Runs on this relational store only, in tables `law-<number>…`. It is made within the runtime that the law runs in.
+    #[must_use]
+    pub fn relational(mut self, make: impl Fn() -> Arc<dyn Relational> + 'static) -> Self {
+        let asked = if self.embedded_cases > 0 { self.embedded_cases } else { self.cases.max(1) };
+        self.relational = Some(Box::new(make));
+        (self.embedded_cases, self.cases) = (asked, 0);
         self
     }
 
@@ -261,11 +275,17 @@ impl Law {
             self.trials(logs, On::Memory, self.cases, &|trial| runtime.block_on(self.in_memory(trial)))?;
         if self.embedded_cases > 0 {
             let embedded = DynamoDb::in_memory().map_err(|error| Broken(error.to_string()))?;
-            let client = self.client.clone().unwrap_or_else(|| embedded.client());
+            let (on, tables) = match &self.relational {
+                Some(make) => (On::Relational, Tables::Relational(runtime.block_on(async { make() }))),
+                None => {
+                    let client = self.client.clone().unwrap_or_else(|| embedded.client());
+                    (On::DynamoDb, Tables::DynamoDb(client))
+                }
+            };
             let number = AtomicUsize::new(0);
-            let more = self.trials(logs, On::DynamoDb, self.embedded_cases, &|trial| {
+            let more = self.trials(logs, on, self.embedded_cases, &|trial| {
                 let prefix = format!("law-{}", number.fetch_add(1, Ordering::Relaxed));
-                runtime.block_on(self.on_dynamodb(trial, &client, prefix))
+                runtime.block_on(self.in_tables(trial, &tables, prefix))
             })?;
             checked = checked.and(more);
         }
@@ -326,13 +346,13 @@ impl Law {
     fn told(
         &self,
         trial: Trial,
-        on: On,
+        kind: On,
         seed: u64,
         play: &dyn Fn(&Trial) -> Result<Checked, Broke>,
     ) -> Broken {
-        let attempts = match on {
+        let attempts = match kind {
             On::Memory => ATTEMPTS_TO_SHRINK,
-            On::DynamoDb => EMBEDDED_ATTEMPTS_TO_SHRINK,
+            On::DynamoDb | On::Relational => EMBEDDED_ATTEMPTS_TO_SHRINK,
         };
         let trial = shrink::shrink(trial, attempts, |trial| play(trial).is_err());
         let story = match play(&trial) {
@@ -340,14 +360,18 @@ impl Law {
             Ok(_) => "it broke once and didn't when it was played again: it depends on more than the seed"
                 .to_owned(),
         };
-        let on = if on == On::DynamoDb { " LAW_ON=dynamodb" } else { "" };
+        let on = if kind == On::DynamoDb { " LAW_ON=dynamodb" } else { "" };
         let package = std::env::var("CARGO_PKG_NAME").unwrap_or_else(|_| "<package>".to_owned());
         let thread = std::thread::current();
         let test = thread.name().filter(|name| *name != "main").unwrap_or_default();
         let (names, (seed_name, cases_name)) = (self.names(), self.variables);
+        let command = match kind {
+            On::Relational => "tests/postgres/run".to_owned(),
+            On::Memory | On::DynamoDb => format!("cargo test -p {package} {test}"),
+        };
         Broken(format!(
             "the law of {names} is broken: {story}\
-             to see it again: {seed_name}={seed} {cases_name}=1{on} cargo test -p {package} {test}"
+             to see it again: {seed_name}={seed} {cases_name}=1{on} {command}"
         ))
     }
 
@@ -360,10 +384,13 @@ impl Law {
         self.play(trial, stores, time, None).await
     }
 
-    async fn on_dynamodb(&self, trial: &Trial, client: &Client, prefix: String) -> Result<Checked, Broke> {
-        let store = || Arc::new(DynamoStore::new(client.clone(), clock)) as _;
+    async fn in_tables(&self, trial: &Trial, tables: &Tables, prefix: String) -> Result<Checked, Broke> {
+        let store = || match tables {
+            Tables::DynamoDb(client) => Arc::new(DynamoStore::new(client.clone(), clock)) as Arc<dyn Store>,
+            Tables::Relational(store) => Arc::clone(store) as Arc<dyn Store>,
+        };
         let stores = (0..trial.regions).map(|_| store()).collect();
-        self.play(trial, stores, Time::default(), Some((client, prefix))).await
+        self.play(trial, stores, Time::default(), Some((tables, prefix))).await
     }
 
     async fn play(
@@ -371,10 +398,10 @@ impl Law {
         trial: &Trial,
         stores: Vec<Arc<dyn Store>>,
         time: Time,
-        dynamodb: Option<(&Client, String)>,
+        tables: Option<(&Tables, String)>,
     ) -> Result<Checked, Broke> {
         let stores = stores.into_iter().map(|store| (self.wrap)(store)).collect();
-        Stage::play(self, trial, Ground { stores, time, dynamodb }).await
+        Stage::play(self, trial, Ground { stores, time, tables }).await
     }
 }
 

@@ -79,6 +79,7 @@ impl Account {
         bus.put_rule("everything", &everything, vec![embedded::events::Target::queue(HEARD)])?;
         let environment = Environment {
             dynamodb: dynamodb.client(),
+            relational: None,
             eventbridge: bus.client(),
             bus: BUS.to_owned(),
             region: REGION.to_owned(),

@@ -192,7 +192,7 @@ async fn own(
     plan: &Plan,
     told: &(dyn Fn(&Replayed) + Send + Sync),
 ) -> anyhow::Result<Outcome> {
-    let suite = Suite::start(Some(folder), options.settings()).await?;
+    let suite = Suite::start(Some(folder), options.settings()?).await?;
     let stop = stopped();
     let outcome = replaying::run(&suite, plan, &|| *stop.borrow(), told).await;
     if outcome.as_ref().is_ok_and(|outcome| !outcome.stopped) {

@@ -115,7 +115,7 @@ async fn asked(options: &Options, ask: Ask) -> anyhow::Result<Answer> {
     let told = |words: String| bar.set_message(words);
     let answer = match Folder::take(&path) {
         Ok(folder) => {
-            let suite = Arc::new(Suite::start(Some(&folder), options.settings()).await?);
+            let suite = Arc::new(Suite::start(Some(&folder), options.settings()?).await?);
             // What an earlier process left under way is no drift.
             suite.drained().await?;
             let answer = generations::answer(&suite, ask, &told).await;

@@ -45,7 +45,7 @@ impl Running {
         if options.regions > 1 {
             return Self::start_regions(options, folder, listener, &holder).await;
         }
-        let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()).await?);
+        let suite = Arc::new(Suite::start(folder.as_ref(), options.settings()?).await?);
         let server =
             serve_graph(options, listener, &suite, &holder, "Tributary".to_owned(), folder.as_ref())?;
         Ok(Self { folder, suite, server, others: Vec::new(), parts: Vec::new() })
@@ -75,7 +75,7 @@ impl Running {
             holders.push(holder);
         }
         let of_regions: Vec<Option<&Folder>> = folders.iter().map(Option::as_ref).collect();
-        let Regions { suites } = Regions::start(&of_regions, &options.settings()).await?;
+        let Regions { suites } = Regions::start(&of_regions, &options.settings()?).await?;
         let mut others = Vec::with_capacity(count);
         let of_regions = regions::NAMES.iter().zip(suites).zip(listeners.into_iter().zip(&holders));
         for ((region, suite), (listener, holder)) in of_regions {

@@ -31,7 +31,7 @@ impl Tools {
             Err(FolderError::InUse { holder: Some(holder), .. }) => return Ok(Self::Of(holder)),
             Err(error) => return Err(error.into()),
         };
-        let suite = Box::new(Suite::start(Some(&folder), options.settings()).await?);
+        let suite = Box::new(Suite::start(Some(&folder), options.settings()?).await?);
         Ok(Self::Own { suite, folder })
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn shows(tag: impl FnOnce() -> Tag) {
 }
 
 /// The table that stands behind an alias for this request.
-pub(crate) async fn resolve(alias: &dyn Alias) -> Result<Arc<str>, ReadError> {
+pub async fn resolve(alias: &dyn Alias) -> Result<Arc<str>, ReadError> {
     let Ok(scope) = SCOPE.try_with(Arc::clone) else { return alias.table().await };
     let known = lock(&scope.pins).get(alias.name()).map(Arc::clone);
     let table = if let Some(table) = known {

@@ -53,6 +53,9 @@ impl Parts {
             };
             Feed::Topics(subscription.topics.iter().map(subscribed).collect())
         };
+        let own = (!table.relational).then(|| table.name.clone());
+        let beside = [micrograph.quarantine_table().name, micrograph.generations_table().name];
+        let tables: Vec<String> = own.into_iter().chain(beside).collect();
         let function = Function {
             name: table.name.clone(),
             handler: generation.handler(folds.name()),
@@ -62,19 +65,8 @@ impl Parts {
                 window_seconds: WINDOW,
                 maximum_concurrency: 2,
             },
-            reads: [
-                table.name.clone(),
-                micrograph.quarantine_table().name,
-                micrograph.generations_table().name,
-            ]
-            .into_iter()
-            .chain(pulled(micrograph, folds))
-            .collect(),
-            writes: vec![
-                table.name.clone(),
-                micrograph.quarantine_table().name,
-                micrograph.generations_table().name,
-            ],
+            reads: tables.iter().cloned().chain(pulled(micrograph, folds)).collect(),
+            writes: tables,
             // What changed, for caches.
             puts_events: true,
             ..Function::of(micrograph, "")

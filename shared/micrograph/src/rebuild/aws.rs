@@ -342,29 +342,34 @@ fn pause(attempt: u32) -> Duration {
 
 #[async_trait]
 impl Site for Account {
-    /// Sees that the stack has made the parts: creating them is its business.
+    /// Sees that the stack has made the parts: creating them is its business, relational tables aside.
     async fn raise(&self, app: &App, parts: &Parts) -> Result<(), SiteError> {
         let name = parts.table.name.as_str();
         let failed = |error: CallError| SiteError::new(format!("looking at {name}"), error);
         let table = app.environment().table(name);
-        let described = app.environment().dynamodb.describe_table().table_name(&table).send().await;
-        let missing = match described {
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
-            {
-                Some("table")
+        let is_there = if parts.table.relational {
+            app.create_table(&parts.table).await?;
+            true
+        } else {
+            let described = app.environment().dynamodb.describe_table().table_name(&table).send().await;
+            let is_missing = |error: &DescribeTableError| error.is_resource_not_found_exception();
+            match described {
+                Ok(_) => true,
+                Err(error) if error.as_service_error().is_some_and(is_missing) => false,
+                Err(error) => {
+                    let error = failure("DescribeTable", &table, error);
+                    return Err(SiteError::new(format!("looking at {name}"), error));
+                }
             }
-            Err(error) => {
-                let error = failure("DescribeTable", &table, error);
-                return Err(SiteError::new(format!("looking at {name}"), error));
-            }
-            Ok(_) if self.url(&parts.queue.name).await.map_err(failed)?.is_none() => Some("queue"),
-            Ok(_) if !self.is_consumed(&parts.function.name, &parts.queue.name).await.map_err(failed)? => {
-                Some("consumer that takes from its queue")
-            }
-            Ok(_) => None,
+        };
+        let missing = if !is_there {
+            Some("table")
+        } else if self.url(&parts.queue.name).await.map_err(failed)?.is_none() {
+            Some("queue")
+        } else if !self.is_consumed(&parts.function.name, &parts.queue.name).await.map_err(failed)? {
+            Some("consumer that takes from its queue")
+        } else {
+            None
         };
         let Some(what) = missing else { return Ok(()) };
         let missing = NotDeployed { name: name.to_owned(), what, how: self.how(app, parts).await };

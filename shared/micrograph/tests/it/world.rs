@@ -38,6 +38,7 @@ impl World {
     ) -> Self {
         let mut environment = Environment {
             dynamodb: db.client(),
+            relational: None,
             eventbridge: bus.client(),
             bus: "shop".to_owned(),
             region: "eu-west-1".to_owned(),

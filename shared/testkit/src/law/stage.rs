@@ -16,9 +16,9 @@ use contracts::{Header, Version};
 use futures::future::join_all;
 use projection::Projection;
 use projection::consumer::{ConsumeError, Consumer, Report};
-use projection::dynamodb::create_table;
+use projection::dynamodb::{create_table, delete_table};
 use projection::join::Join;
-use projection::store::Store;
+use projection::store::{Relational, Store};
 use projection::table::Table;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,34 @@ pub(super) struct Ground<'a> {
     pub(super) stores: Vec<Arc<dyn Store>>,
     pub(super) time: Time,
     /// Where tables have to be made, and what their names begin with.
-    pub(super) dynamodb: Option<(&'a Client, String)>,
+    pub(super) tables: Option<(&'a Tables, String)>,
+}
+
+/// What tables are made in.
+pub(super) enum Tables {
+    DynamoDb(Client),
+    Relational(Arc<dyn Relational>),
+}
+
+impl Tables {
+    async fn create(&self, name: &str, table: &Table) -> Result<(), Broke> {
+        match self {
+            Self::DynamoDb(client) => {
+                create_table(client, name, table).await.map_err(|error| Broke::plain(format!("{error:?}")))
+            }
+            Self::Relational(store) => {
+                store.create_table(name, table).await.map_err(|error| Broke::plain(format!("{error:?}")))
+            }
+        }
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Broke> {
+        let deleted = match self {
+            Self::DynamoDb(client) => delete_table(client, name).await,
+            Self::Relational(store) => store.delete_table(name).await,
+        };
+        deleted.map_err(|error| Broke::plain(format!("{error:?}")))
+    }
 }
 
 /// What was played.
@@ -191,10 +218,9 @@ impl<'a> Stage<'a> {
             }
         }
         self.finish(models).await?;
-        if let Some((client, _)) = &self.ground.dynamodb {
+        if let Some((tables, _)) = &self.ground.tables {
             for table in &self.tables {
-                let deleted = client.delete_table().table_name(table).send().await;
-                deleted.map_err(|error| Broke::plain(format!("{error:?}")))?;
+                tables.delete(table).await?;
             }
         }
         Ok(())
@@ -222,11 +248,10 @@ impl<'a> Stage<'a> {
     async fn generation(&mut self, place: Place, generation: usize) -> Result<Generation, Broke> {
         let projection = self.projection(place.consumer);
         let mut table = format!("{}-{}-{generation}", projection.name(), place.consumer);
-        if let Some((client, prefix)) = &self.ground.dynamodb {
+        if let Some((tables, prefix)) = &self.ground.tables {
             table = format!("{prefix}-{}-{table}", place.region);
             let description = Table { ttl: None, ..projection.table("law", projection.generation()) };
-            let made = create_table(client, &table, &description).await;
-            made.map_err(|error| Broke::plain(format!("{error:?}")))?;
+            tables.create(&table, &description).await?;
             self.tables.push(table.clone());
         }
         let (given, owed) = (BTreeSet::new(), BTreeSet::new());

@@ -1,0 +1,274 @@
+//! A store of projections in PostgreSQL.
+
+use crate::error::{failure, unfit};
+use crate::item::{self, Columns, plain, text};
+use crate::{add, contribute, put, tables};
+use async_trait::async_trait;
+use contracts::Version;
+use jiff::{SignedDuration, Timestamp};
+use projection::dynamodb::TOMBSTONE_HORIZON;
+use projection::join::{Contribution, Dot, Put};
+use projection::store::{Ordered, Outcome, Question, Relational, Store, StoreError, Stored, Written};
+use projection::{Key, Table};
+use serde_dynamo::Item;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
+use std::time::Duration;
+
+/// How many rows a scan gives at once at most.
+const PAGE_ROWS: i64 = 1_000;
+
+/// What a scan gives at once, in bytes of JSON.
+const PAGE_BYTES: i64 = 1024 * 1024;
+
+/// The longest name of a table; PostgreSQL would cut a longer one.
+const NAME_BYTES: usize = 63;
+
+/// How PostgreSQL is reached.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where it is, and who asks: `postgres://user:password@host/database?sslmode=verify-full`.
+    pub url: String,
+    /// How many connections are open at once at most.
+    pub connections: u32,
+    /// How long a statement may take, the wait for locks included.
+    pub statement: Duration,
+    /// How long to wait for a connection.
+    pub acquire: Duration,
+}
+
+impl Connection {
+    /// With two connections at most, which is what a function needs that handles one batch at a time, five seconds for a
+    /// statement and five for a connection.
+    pub fn new(url: impl Into<String>) -> Self {
+        let five = Duration::from_secs(5);
+        Self { url: url.into(), connections: 2, statement: five, acquire: five }
+    }
+}
+
+/// A store over one PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pool: PgPool,
+    clock: fn() -> Timestamp,
+    tombstone_horizon: SignedDuration,
+}
+
+/// Why PostgreSQL can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the address of PostgreSQL can't be used")]
+pub struct NoConnection(#[source] sqlx::Error);
+
+impl PostgresStore {
+    /// A store that keeps tombstones for [`TOMBSTONE_HORIZON`] from the time that the clock tells. It connects when it is
+    /// first used; to be called within a runtime.
+    ///
+    /// # Errors
+    /// Where the URL is none of PostgreSQL's.
+    pub fn new(connection: &Connection, clock: fn() -> Timestamp) -> Result<Self, NoConnection> {
+        let options: PgConnectOptions = connection.url.parse().map_err(NoConnection)?;
+        let limit = connection.statement.as_millis().to_string();
+        let options = options.application_name("tributary").options([
+            ("statement_timeout", limit.as_str()),
+            ("lock_timeout", limit.as_str()),
+            ("idle_in_transaction_session_timeout", limit.as_str()),
+            ("default_transaction_isolation", "read committed"),
+            ("client_min_messages", "warning"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connection.connections)
+            .acquire_timeout(connection.acquire)
+            .connect_lazy_with(options);
+        Ok(Self { pool, clock, tombstone_horizon: TOMBSTONE_HORIZON })
+    }
+
+    /// Keeps tombstones for as long as this instead.
+    #[must_use]
+    pub fn tombstone_horizon(mut self, horizon: SignedDuration) -> Self {
+        self.tombstone_horizon = horizon;
+        self
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// When a tombstone of now may go, in seconds since 1970.
+    pub(crate) fn expiry(&self) -> i64 {
+        ((self.clock)() + self.tombstone_horizon).as_second()
+    }
+
+    /// Runs a statement on an item.
+    pub(crate) fn on<'q>(&self, sql: &str, table: &Name, key: &Key) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(table.in_sql(sql)).bind(text(&key.pk).into_owned()).bind(text(&key.sk).into_owned())
+    }
+
+    /// The version and the digest of an item.
+    pub(crate) async fn stamp(
+        &self,
+        operation: &'static str,
+        table: &Name,
+        key: &Key,
+        (v, h): (&str, &str),
+    ) -> Result<Stamp, StoreError> {
+        let sql = format!("SELECT {v}::text, {h} FROM {{t}} t WHERE pk = $1 AND sk = $2");
+        let row = self.on(&sql, table, key).fetch_optional(&self.pool).await;
+        let row = row.map_err(|error| failure(operation, &table.plain, error))?;
+        row.as_ref()
+            .map_or(Ok(Stamp::default()), |row| Stamp::at(row, 0))
+            .map_err(|error| failure(operation, &table.plain, error))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn put(&self, table: &str, put: &Put) -> Result<Written, StoreError> {
+        put::run(self, &Name::of("put", table)?, put).await
+    }
+
+    async fn add(&self, table: &str, dots: &[Dot]) -> Result<Written, StoreError> {
+        add::run(self, &Name::of("add", table)?, dots).await
+    }
+
+    async fn contribute(&self, table: &str, contributions: &[Contribution]) -> Result<Written, StoreError> {
+        contribute::run(self, &Name::of("contribute", table)?, contributions).await
+    }
+
+    async fn scan(&self, table: &str, after: Option<Key>) -> Result<(Vec<Stored>, Option<Key>), StoreError> {
+        const OPERATION: &str = "scan";
+        const SQL: &str = "
+            SELECT pk, sk, v::text, h, d, ttl, item::text, joins::text FROM (
+                SELECT *, octet_length(item::text) + octet_length(joins::text) AS size,
+                       sum(octet_length(item::text) + octet_length(joins::text)) OVER (ORDER BY pk, sk) AS sum
+                FROM (SELECT * FROM {t} WHERE (pk, sk) > ($1, $2) ORDER BY pk, sk LIMIT $3) page
+            ) page WHERE sum - size <= $4 ORDER BY pk, sk";
+        let name = Name::of(OPERATION, table)?;
+        let failed = |error| failure(OPERATION, table, error);
+        let after = after.unwrap_or_else(|| Key::new("", ""));
+        let rows = self.on(SQL, &name, &after).bind(PAGE_ROWS).bind(PAGE_BYTES);
+        let rows = rows.fetch_all(&self.pool).await.map_err(failed)?;
+        let mut page = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (key, columns) = stored(row).map_err(failed)?;
+            page.push((key, columns.item().map_err(|error| unfit(OPERATION, table, error))?.into()));
+        }
+        // A page ends where a limit is met; whether there is more the next one tells.
+        let next = page.last().map(|(key, _): &Stored| key.clone());
+        Ok((page, next))
+    }
+
+    fn ordered(&self) -> &dyn Ordered {
+        self
+    }
+}
+
+#[async_trait]
+impl Relational for PostgresStore {
+    async fn create_table(&self, name: &str, table: &Table) -> Result<(), StoreError> {
+        tables::create(self, &Name::of("create table", name)?, table).await
+    }
+
+    async fn delete_table(&self, name: &str) -> Result<(), StoreError> {
+        tables::delete(self, &Name::of("delete table", name)?).await
+    }
+
+    async fn sweep(&self, name: &str) -> Result<u64, StoreError> {
+        tables::sweep(self, &Name::of("sweep", name)?, (self.clock)().as_second()).await
+    }
+
+    async fn ask(&self, table: &str, question: &Question) -> Result<Vec<Item>, StoreError> {
+        const OPERATION: &str = "ask";
+        let name = Name::of(OPERATION, table)?;
+        let sql = format!("SELECT to_jsonb(answer)::text FROM ({}) answer", question.sql);
+        let mut query = sqlx::query(name.in_sql(&sql));
+        for bound in &question.bound {
+            query = query.bind(bound.as_deref().map(|it| text(it).into_owned()));
+        }
+        let rows = query.fetch_all(&self.pool).await.map_err(|error| failure(OPERATION, table, error))?;
+        let item = |row: &PgRow| {
+            let json: String = row.try_get(0).map_err(|error| failure(OPERATION, table, error))?;
+            item::answer(&json).map_err(|error| unfit(OPERATION, table, error))
+        };
+        rows.iter().map(item).collect()
+    }
+}
+
+/// The name of a table.
+pub(crate) struct Name {
+    pub plain: String,
+    quoted: String,
+}
+
+impl Name {
+    pub fn of(operation: &'static str, plain: &str) -> Result<Self, StoreError> {
+        if plain.is_empty() || plain.len() > NAME_BYTES || plain.contains('\0') {
+            let reason = format!("a table's name has 1 to {NAME_BYTES} bytes, none of them NUL");
+            return Err(StoreError::Refused { operation, table: plain.to_owned(), reason });
+        }
+        Ok(Self { plain: plain.to_owned(), quoted: format!("\"{}\"", plain.replace('"', "\"\"")) })
+    }
+
+    /// A statement of this crate's or of a micrograph's own, with the quoted name in the place of `{t}`: nothing else of it
+    /// is made at run time.
+    pub fn in_sql(&self, sql: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(sql.replace("{t}", &self.quoted))
+    }
+}
+
+/// What is known of the version that is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    version: Option<Version>,
+    hash: Option<String>,
+}
+
+impl Stamp {
+    /// From two columns of a row, the version as text.
+    pub fn at(row: &PgRow, column: usize) -> Result<Self, sqlx::Error> {
+        let version: Option<String> = row.try_get(column)?;
+        let hash: Option<String> = row.try_get(column + 1)?;
+        let version = version.and_then(|it| it.parse().ok()).map(Version::unpacked);
+        Ok(Self { version, hash: hash.map(|it| plain(&it)) })
+    }
+
+    /// What a guard that failed means; none where what is stored is older.
+    pub fn compare(&self, version: Version, hash: &str) -> Option<Outcome> {
+        let stored = self.version?;
+        match stored.cmp(&version) {
+            std::cmp::Ordering::Greater => Some(Outcome::Stale(Some(stored))),
+            std::cmp::Ordering::Equal if self.hash.as_deref() == Some(hash) => Some(Outcome::Duplicate),
+            std::cmp::Ordering::Equal => Some(Outcome::Forked),
+            std::cmp::Ordering::Less => None,
+        }
+    }
+}
+
+/// A row with all its columns: `pk, sk, v::text, h, d, ttl, item::text, joins::text`.
+pub(crate) fn stored(row: &PgRow) -> Result<(Key, Columns), sqlx::Error> {
+    let key = |column| row.try_get::<&str, _>(column).map(plain);
+    let columns = Columns {
+        v: row.try_get(2)?,
+        h: row.try_get(3)?,
+        d: row.try_get(4)?,
+        ttl: row.try_get(5)?,
+        item: row.try_get(6)?,
+        joins: row.try_get(7)?,
+    };
+    Ok((Key::new(key(0)?, key(1)?), columns))
+}
+
+/// What a write cost: there is no bill by the write, so a row is a unit.
+pub(crate) fn written(outcomes: Vec<Outcome>, rows: usize) -> Written {
+    Written { outcomes, units: f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) }
+}
+
+/// Keys have DynamoDB's limits, so that a projection fits either.
+pub(crate) fn possible(operation: &'static str, table: &Name, key: &Key) -> Result<(), StoreError> {
+    let fits = |text: &str, most: usize| !text.is_empty() && text.len() <= most;
+    if fits(&key.pk, 2048) && fits(&key.sk, 1024) {
+        return Ok(());
+    }
+    let reason = "a key is empty or too long".to_owned();
+    Err(StoreError::Refused { operation, table: table.plain.clone(), reason })
+}
