@@ -13,7 +13,7 @@ fn root() -> PathBuf {
 }
 
 fn manifests() -> Vec<Manifest> {
-    local::shop::micrographs().iter().map(Manifest::of).collect()
+    local::shop::all().iter().map(Manifest::of).collect()
 }
 
 /// Fails where a committed file isn't what the code says; writes it where `UPDATE_GOLDEN` is set.

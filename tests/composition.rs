@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn subgraphs() -> Vec<Subgraph> {
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services");
-    local::shop::micrographs()
+    local::shop::all()
         .iter()
         .map(|micrograph| {
             let name = micrograph.name();

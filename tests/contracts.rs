@@ -18,7 +18,7 @@ fn events() -> PathBuf {
 }
 
 fn manifests() -> Vec<Manifest> {
-    local::shop::micrographs().iter().map(Manifest::of).collect()
+    local::shop::all().iter().map(Manifest::of).collect()
 }
 
 /// Fails where a committed file isn't what the code says; writes it where `UPDATE_CONTRACTS` is set.
@@ -35,7 +35,7 @@ fn committed(file: &str, text: &str) {
 #[tokio::test]
 async fn every_consumer_folds_the_examples_of_what_it_consumes() -> anyhow::Result<()> {
     let mut folded = 0;
-    for micrograph in local::shop::micrographs() {
+    for micrograph in local::shop::all() {
         let name = micrograph.name();
         let fixture = Fixture::new(micrograph).await?;
         for consumed in fixture.app().manifest().consumes {
@@ -58,7 +58,7 @@ async fn every_consumer_folds_the_examples_of_what_it_consumes() -> anyhow::Resu
 async fn everything_that_was_released_is_applied_by_the_consumers_of_today() -> anyhow::Result<()> {
     let contracts = released::today(&released::folder(&events())?)?;
     let mut applied = 0;
-    for micrograph in local::shop::micrographs() {
+    for micrograph in local::shop::all() {
         let consumed = Manifest::of(&micrograph).consumes;
         for (id, contract) in contracts.all.iter().filter(|(id, _)| consumed.contains(&id.full_name())) {
             for (minor, form) in &contract.released {
@@ -76,7 +76,7 @@ async fn everything_that_was_released_is_applied_by_the_consumers_of_today() -> 
 
 #[tokio::test]
 async fn who_reads_what_is_as_committed() -> anyhow::Result<()> {
-    let readers = readers::all(&local::shop::micrographs()).await?;
+    let readers = readers::all(&local::shop::all()).await?;
     let shows = |event: &str, field: &str| {
         let of_event = readers.iter().filter(|it| it.event == event);
         of_event.flat_map(|it| it.graph.values()).flatten().any(|it| it == field)

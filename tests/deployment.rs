@@ -56,7 +56,7 @@ fn writes(projection: &projection::Projection, example: &Value) -> Writes {
 fn what_the_examples_of_events_write_is_as_committed() {
     let examples = contracts::published::all();
     let mut all: BTreeMap<String, BTreeMap<String, Writes>> = BTreeMap::new();
-    for micrograph in local::shop::micrographs() {
+    for micrograph in local::shop::all() {
         for projection in micrograph.projections() {
             let mut of: BTreeMap<String, Writes> = BTreeMap::new();
             for contract in examples.iter().filter(|it| it.kind.is_some()) {
@@ -74,7 +74,7 @@ fn what_the_examples_of_events_write_is_as_committed() {
 #[test]
 fn the_manifests_that_aws_is_set_up_from_are_as_committed() {
     let mut names = BTreeSet::new();
-    for micrograph in local::shop::micrographs() {
+    for micrograph in local::shop::all() {
         committed(&folder().join(format!("{}.json", micrograph.name())), &Manifest::of(&micrograph));
         names.insert(format!("{}.json", micrograph.name()));
     }

@@ -85,7 +85,7 @@ fn payload(dice: &mut Dice, examples: &[Value]) -> String {
 }
 
 fn suite() -> Vec<Projection> {
-    let micrographs = local::shop::micrographs();
+    let micrographs = local::shop::all();
     micrographs.iter().flat_map(|micrograph| micrograph.projections().cloned().collect::<Vec<_>>()).collect()
 }
 
@@ -208,7 +208,7 @@ fn envelopes_and_data_are_decoded_or_refused() {
 #[test]
 fn each_command_of_a_batch_is_carried_out_or_quarantined() {
     let (runtime, examples) = (runtime(), examples(false));
-    for micrograph in local::shop::micrographs() {
+    for micrograph in local::shop::all() {
         let name = micrograph.name();
         let fixture = runtime.block_on(Fixture::new(micrograph)).unwrap();
         let own: Vec<Value> = examples.iter().filter(|it| it["domain"] == name).cloned().collect();

@@ -95,7 +95,7 @@ async fn sweeps(url: &str) -> anyhow::Result<String> {
 /// The law of every projection of the shop, whichever store it is kept in.
 fn abides(url: &str) -> anyhow::Result<String> {
     let mut all = law::Checked::default();
-    for micrograph in local::shop::micrographs().into_iter().chain(local::shop::relational()) {
+    for micrograph in local::shop::all() {
         for projection in micrograph.projections() {
             let url = url.to_owned();
             let make = move || {

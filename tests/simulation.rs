@@ -22,7 +22,7 @@ const LOGS: u64 = 64;
 const SHARED_OUT: u32 = 2_000;
 
 fn suite() -> Vec<Projection> {
-    let micrographs = local::shop::micrographs();
+    let micrographs = local::shop::all();
     micrographs.iter().flat_map(|micrograph| micrograph.projections().cloned().collect::<Vec<_>>()).collect()
 }
 

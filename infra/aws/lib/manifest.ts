@@ -7,6 +7,8 @@ export interface Manifest {
   /** The micrograph's name. */
   micrograph: string;
   tables: Table[];
+  /** The tables of its projections that are kept in PostgreSQL: its functions make them, not the stack. */
+  relational?: Table[];
   queues: Queue[];
   topics: Topic[];
   rules: Rule[];
@@ -91,6 +93,8 @@ export interface Fn {
   sends?: string[];
   /** The domains whose events it reads in the archive. */
   archives?: string[];
+  /** What it does in PostgreSQL: makes tables, writes and removes them; or reads them. */
+  relational?: 'owns' | 'asks';
 }
 
 export type Trigger =
@@ -246,6 +250,7 @@ export function withGeneration(manifest: Manifest, projection: string, generatio
     ...manifest,
     functions,
     tables: also(manifest.tables, (it) => it.name === from),
+    ...(manifest.relational && { relational: also(manifest.relational, (it) => it.name === from) }),
     queues: also(manifest.queues, (it) => it.name === from),
     rules: also(manifest.rules, (it) => it.queue === from),
     subscriptions: also(manifest.subscriptions, (it) => it.queue === from),

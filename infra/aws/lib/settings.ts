@@ -2,7 +2,7 @@
 
 import type { App } from 'aws-cdk-lib';
 import { fileURLToPath } from 'node:url';
-import { Deployment, DeploymentError } from './deployment.ts';
+import { type DatabaseSettings, Deployment, DeploymentError } from './deployment.ts';
 import type { App as Page } from './edge-stack.ts';
 import { Domain } from './gateway-stack.ts';
 import type { Grant } from './registry-stack.ts';
@@ -35,10 +35,11 @@ interface Written {
   generations?: Record<string, Record<string, string[]>>;
   environment?: Record<string, string>;
   registry?: boolean | { tokens?: Grant[] };
+  database?: Partial<DatabaseSettings>;
 }
 
 const KNOWN = [
-  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'distribution', 'apps', 'generations', 'environment', 'registry',
+  'name', 'regions', 'firstHomes', 'account', 'architecture', 'binaries', 'retain', 'domain', 'distribution', 'apps', 'generations', 'environment', 'registry', 'database',
 ];
 
 export function settings(app: App): Settings {
@@ -69,6 +70,7 @@ export function settings(app: App): Settings {
     },
     ...(typeof build === 'string' && { build }),
     ...(written.firstHomes && { firstHomes: written.firstHomes }),
+    ...(written.database && { database: written.database }),
   });
   const { apps = [], generations = {} } = written;
   const registry = access(written.registry ?? true);

@@ -431,7 +431,7 @@ fn progress() -> ProgressBar {
 }
 
 fn manifest(micrograph: Option<&str>) -> anyhow::Result<()> {
-    let all = shop::micrographs().iter().map(Manifest::described).collect::<Result<Vec<Manifest>, _>>()?;
+    let all = shop::all().iter().map(Manifest::described).collect::<Result<Vec<Manifest>, _>>()?;
     let Some(name) = micrograph else {
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());

@@ -2,6 +2,11 @@
 
 use micrograph::Micrograph;
 
+/// All of them: what is deployed, checked and reviewed.
+pub fn all() -> Vec<Micrograph> {
+    micrographs().into_iter().chain(relational()).collect()
+}
+
 /// Those that need a relational store.
 pub fn relational() -> Vec<Micrograph> {
     vec![reporting::micrograph()]

@@ -208,11 +208,9 @@ impl App {
         Ok(json!({ "shards": { from: at(from), to: at(to) } }))
     }
 
-    /// Measures how the quarantine stands, tells the other regions where aggregates are at home, and removes what is over
-    /// from relational tables.
+    /// Measures how the quarantine stands, and tells the other regions where aggregates are at home.
     async fn watch(&self) -> Result<Standing, InvokeError> {
         self.tell_homes().await?;
-        self.sweep().await?;
         let standing = self.quarantine().standing().await?;
         let oldest = standing.oldest.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let age = oldest.map_or(0, |at| (self.environment.clock)().duration_since(at).as_secs().max(0));

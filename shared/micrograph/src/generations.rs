@@ -11,7 +11,7 @@ use federation::read::Alias;
 use freshness::Write;
 use futures::future::BoxFuture;
 use projection::audit::{Audit, AuditError, Auditor, Digest, Sink, Source, SourceError};
-use projection::dynamodb::DynamoStore;
+use projection::dynamodb::{DynamoStore, failure};
 use projection::generation::Aliases;
 use projection::store::{Question, Relational, Store, StoreError};
 use projection::{Generation, Projection, decode, delivery};
@@ -101,6 +101,33 @@ impl App {
             return self.relational().delete_table(&table).await;
         }
         projection::dynamodb::delete_table(&self.environment().dynamodb, &table).await
+    }
+
+    /// About how many items a generation has.
+    pub(crate) async fn items(&self, projection: &str, generation: Generation) -> Result<u64, StoreError> {
+        let table = self.environment().table(&generation.name(self.name(), projection));
+        if self.is_relational(projection) {
+            let tables = self.relational().tables(&table).await?;
+            return Ok(tables.into_iter().find(|(name, _)| *name == table).map_or(0, |(_, items)| items));
+        }
+        let described = self.environment().dynamodb.describe_table().table_name(&table).send().await;
+        let described = described.map_err(|error| failure("DescribeTable", &table, error))?;
+        let items = described.table.and_then(|table| table.item_count).unwrap_or_default();
+        Ok(u64::try_from(items).unwrap_or_default())
+    }
+
+    /// The generations that have a relational table, and that no alias knows.
+    pub(crate) async fn forsaken(&self) -> Result<Vec<(&'static str, Generation)>, StoreError> {
+        let mut forsaken = Vec::new();
+        for name in self.micrograph().projections().filter(|it| it.is_relational()).map(Projection::name) {
+            let fed: Vec<Generation> =
+                self.aliases().get(name).await?.iter().flat_map(projection::generation::Alias::fed).collect();
+            let beginning = self.environment().table(&format!("{}-{name}-", self.name()));
+            let tables = self.relational().tables(&beginning).await?;
+            let there = tables.iter().filter_map(|(table, _)| table.strip_prefix(&beginning)?.parse().ok());
+            forsaken.extend(there.filter(|it| !fed.contains(it)).map(|it| (name, it)));
+        }
+        Ok(forsaken)
     }
 
     /// Removes what is over from its relational tables; DynamoDB does so by itself.

@@ -165,6 +165,19 @@ pub struct Function {
     /// The domains whose events it reads in the archive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub archives: Vec<String>,
+    /// What it does in the relational store; none where it doesn't need it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relational: Option<Relation>,
+}
+
+/// What a function does in the relational store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Relation {
+    /// It makes tables, writes them, and removes them.
+    Owns,
+    /// It reads them.
+    Asks,
 }
 
 /// A generation of a projection: a table, a queue and a function of one name.
@@ -349,8 +362,10 @@ impl Manifest {
             let versions = versions.filter(|it| !it.is_relational());
             let projected = versions.map(|it| it.table(micrograph.name, it.generation()).name);
             let aliases = (!micrograph.consumes.is_empty()).then(|| micrograph.generations_table().name);
+            let asks = micrograph.projections().any(Projection::is_relational);
             manifest.functions.push(Function {
                 trigger: Trigger::Http,
+                relational: asks.then_some(Relation::Asks),
                 reads: owned.clone().chain(projected).chain(aliases).collect(),
                 // Mutations are commands, decided where they arrive.
                 writes: owned.collect(),
@@ -361,12 +376,9 @@ impl Manifest {
     }
 
     fn watched(&mut self, micrograph: &Micrograph) {
-        // What is swept are the relational tables that are fed.
-        let is_swept = micrograph.projections().any(Projection::is_relational);
-        let swept = is_swept.then(|| micrograph.generations_table().name);
         self.functions.push(Function {
             trigger: Trigger::Schedule { minutes: 5 },
-            reads: std::iter::once(micrograph.quarantine_table().name).chain(swept).collect(),
+            reads: vec![micrograph.quarantine_table().name],
             ..Function::of(micrograph, "watch")
         });
         let entries = AlarmMetric::QuarantineEntries;
@@ -407,6 +419,7 @@ impl Manifest {
             scans: owned.chain(scanned).collect(),
             sends: deployed,
             archives: domains.into_iter().collect(),
+            relational: (!self.relational.is_empty()).then_some(Relation::Owns),
             ..Function::of(micrograph, GENERATIONS)
         });
         for projection in micrograph.projections().map(Projection::name) {
@@ -558,6 +571,7 @@ impl Function {
             scans: Vec::new(),
             sends: Vec::new(),
             archives: Vec::new(),
+            relational: None,
         }
     }
 }

@@ -41,6 +41,11 @@ pub trait Site: Send + Sync {
 
     /// Removes the consumer, the subscription, the queue and the table; each that is gone already is passed over.
     async fn retire(&self, app: &App, projection: &str, generation: Generation) -> Result<(), SiteError>;
+
+    /// Whether a generation that was given up may still be fed, because [`Site::retire`] leaves that to others.
+    async fn may_feed(&self, _: &App, _: &str, _: Generation) -> Result<bool, SiteError> {
+        Ok(false)
+    }
 }
 
 /// Why a site can't do as asked.

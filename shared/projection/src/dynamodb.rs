@@ -5,8 +5,10 @@ mod contribute;
 mod ordered;
 mod put;
 mod tables;
+mod unasked;
 
 pub use tables::{CreateTableError, create_table, delete_table};
+pub use unasked::Unasked;
 
 use crate::join::{Contribution, Dot, Put};
 use crate::key::Key;

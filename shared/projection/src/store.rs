@@ -226,6 +226,9 @@ pub trait Relational: Store + std::fmt::Debug {
     /// Removes a table with all that is in it, unless there is none of that name.
     async fn delete_table(&self, name: &str) -> Result<(), StoreError>;
 
+    /// The tables whose names begin so, each with about how many items it has.
+    async fn tables(&self, beginning: &str) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// Removes the items whose time is over, tombstones that nothing can come after; tells how many.
     async fn sweep(&self, name: &str) -> Result<u64, StoreError>;
 

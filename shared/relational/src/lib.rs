@@ -4,6 +4,8 @@ pub mod store;
 
 pub mod item;
 
+pub mod iam;
+
 mod add;
 mod contribute;
 mod error;

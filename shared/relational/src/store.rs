@@ -1,6 +1,7 @@
 //! A store of projections in PostgreSQL.
 
 use crate::error::{failure, unfit};
+use crate::iam::{AGE, NoCredentials, Tokens};
 use crate::item::{self, Columns, plain, text};
 use crate::{add, contribute, put, tables};
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use serde_dynamo::Item;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How many rows a scan gives at once at most.
@@ -25,11 +27,18 @@ const PAGE_BYTES: i64 = 1024 * 1024;
 /// The longest name of a table; PostgreSQL would cut a longer one.
 const NAME_BYTES: usize = 63;
 
+/// How long to wait for a database that is paused: it takes about fifteen seconds to come back.
+const WAKES: Duration = Duration::from_secs(20);
+
 /// How PostgreSQL is reached.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// Where it is, and who asks: `postgres://user:password@host/database?sslmode=verify-full`.
     pub url: String,
+    /// What IAM lets in with, instead of a password.
+    pub tokens: Option<Tokens>,
+    /// A user that may read the tables that are made, and no more: made with the first one.
+    pub reader: Option<String>,
     /// How many connections are open at once at most.
     pub connections: u32,
     /// How long a statement may take, the wait for locks included.
@@ -43,7 +52,25 @@ impl Connection {
     /// statement and five for a connection.
     pub fn new(url: impl Into<String>) -> Self {
         let five = Duration::from_secs(5);
-        Self { url: url.into(), connections: 2, statement: five, acquire: five }
+        let url = url.into();
+        Self { url, tokens: None, reader: None, connections: 2, statement: five, acquire: five }
+    }
+
+    /// As the variables of a function say: `DATABASE_URL`; `DATABASE_AUTH`, which is `iam` where IAM lets in without a
+    /// password; and `DATABASE_READER`, a user that may read what this one makes. It waits long enough for a database that
+    /// was paused.
+    ///
+    /// # Errors
+    /// Where there is no URL, or IAM is to be asked and the function has no credentials.
+    pub fn from_env() -> Result<Self, NoConnection> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let tokens = match var("DATABASE_AUTH").as_deref() {
+            None => None,
+            Some("iam") => Some(Tokens::from_env()?),
+            Some(_) => return Err(NoConnection::Auth),
+        };
+        let url = var("DATABASE_URL").ok_or(NoConnection::Nowhere)?;
+        Ok(Self { tokens, reader: var("DATABASE_READER"), acquire: WAKES, ..Self::new(url) })
     }
 }
 
@@ -51,14 +78,28 @@ impl Connection {
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pool: PgPool,
+    tokens: Option<(Tokens, Arc<Mutex<Timestamp>>)>,
+    reader: Option<String>,
     clock: fn() -> Timestamp,
     tombstone_horizon: SignedDuration,
 }
 
 /// Why PostgreSQL can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the address of PostgreSQL can't be used")]
-pub struct NoConnection(#[source] sqlx::Error);
+pub enum NoConnection {
+    /// The URL is none of PostgreSQL's.
+    #[error("the address of PostgreSQL can't be used")]
+    Url(#[source] sqlx::Error),
+    /// No address is given.
+    #[error("DATABASE_URL must say where PostgreSQL is")]
+    Nowhere,
+    /// Nobody knows how to be let in.
+    #[error("DATABASE_AUTH is `iam`, or nothing where the URL says all")]
+    Auth,
+    /// IAM can't be asked.
+    #[error(transparent)]
+    Credentials(#[from] NoCredentials),
+}
 
 impl PostgresStore {
     /// A store that keeps tombstones for [`TOMBSTONE_HORIZON`] from the time that the clock tells. It connects when it is
@@ -67,7 +108,7 @@ impl PostgresStore {
     /// # Errors
     /// Where the URL is none of PostgreSQL's.
     pub fn new(connection: &Connection, clock: fn() -> Timestamp) -> Result<Self, NoConnection> {
-        let options: PgConnectOptions = connection.url.parse().map_err(NoConnection)?;
+        let options: PgConnectOptions = connection.url.parse().map_err(NoConnection::Url)?;
         let limit = connection.statement.as_millis().to_string();
         let options = options.application_name("tributary").options([
             ("statement_timeout", limit.as_str()),
@@ -80,7 +121,9 @@ impl PostgresStore {
             .max_connections(connection.connections)
             .acquire_timeout(connection.acquire)
             .connect_lazy_with(options);
-        Ok(Self { pool, clock, tombstone_horizon: TOMBSTONE_HORIZON })
+        let tokens = connection.tokens.clone().map(|tokens| (tokens, Arc::new(Mutex::new(Timestamp::MIN))));
+        let reader = connection.reader.clone();
+        Ok(Self { pool, tokens, reader, clock, tombstone_horizon: TOMBSTONE_HORIZON })
     }
 
     /// Keeps tombstones for as long as this instead.
@@ -90,8 +133,31 @@ impl PostgresStore {
         self
     }
 
+    /// The connections; a new one is begun with a token that is young enough.
     pub(crate) fn pool(&self) -> &PgPool {
+        if let Some((tokens, made)) = &self.tokens {
+            let now = (self.clock)();
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.duration_since(*made) >= AGE {
+                let options = PgConnectOptions::clone(&self.pool.connect_options());
+                let (host, port, user) = (options.get_host(), options.get_port(), options.get_username());
+                match tokens.token(host, port, user, now) {
+                    Ok(token) => {
+                        self.pool.set_connect_options(options.password(&token));
+                        *made = now;
+                    }
+                    Err(error) => {
+                        tracing::error!(error = %error, "no token could be made to connect with");
+                    }
+                }
+            }
+        }
         &self.pool
+    }
+
+    /// Who may read what is made here, and no more.
+    pub(crate) fn reader(&self) -> Option<&str> {
+        self.reader.as_deref()
     }
 
     /// When a tombstone of now may go, in seconds since 1970.
@@ -173,6 +239,10 @@ impl Relational for PostgresStore {
         tables::delete(self, &Name::of("delete table", name)?).await
     }
 
+    async fn tables(&self, beginning: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        tables::named(self, beginning).await
+    }
+
     async fn sweep(&self, name: &str) -> Result<u64, StoreError> {
         tables::sweep(self, &Name::of("sweep", name)?, (self.clock)().as_second()).await
     }
@@ -206,7 +276,7 @@ impl Name {
             let reason = format!("a table's name has 1 to {NAME_BYTES} bytes, none of them NUL");
             return Err(StoreError::Refused { operation, table: plain.to_owned(), reason });
         }
-        Ok(Self { plain: plain.to_owned(), quoted: format!("\"{}\"", plain.replace('"', "\"\"")) })
+        Ok(Self { plain: plain.to_owned(), quoted: quoted(plain) })
     }
 
     /// A statement of this crate's or of a micrograph's own, with the quoted name in the place of `{t}`: nothing else of it
@@ -214,6 +284,11 @@ impl Name {
     pub fn in_sql(&self, sql: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(sql.replace("{t}", &self.quoted))
     }
+}
+
+/// A name in SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What is known of the version that is stored.

@@ -10,11 +10,15 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 use micrograph::{App, Environment, Micrograph};
 use projection::delivery::take_apart;
+use projection::dynamodb::Unasked;
 use projection::quarantine::{Entry, Filter};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The time of every fixture.
+const CLOCK: fn() -> Timestamp = || Timestamp::constant(1_300_000_000, 0);
 
 /// A micrograph that handles commands and events, and answers queries, as it does on Lambda.
 ///
@@ -34,14 +38,14 @@ impl Fixture {
             .build();
         let environment = Environment {
             dynamodb: dynamodb.client(),
-            relational: None,
+            relational: Some(Arc::new(Unasked::new(dynamodb.client(), CLOCK))),
             eventbridge: aws_sdk_eventbridge::Client::from_conf(unreachable),
             bus: "default".to_owned(),
             region: "eu-west-1".to_owned(),
             regions: None,
             table_prefix: String::new(),
             build: "test".to_owned(),
-            clock: || Timestamp::constant(1_300_000_000, 0),
+            clock: CLOCK,
             edge: micrograph::Edge::default(),
             changes: Some(micrograph::Changes::default()),
         };

@@ -119,8 +119,7 @@ impl Stopped {
 pub(super) async fn run(action: Action) -> anyhow::Result<()> {
     match action {
         Action::Check { checked } => {
-            let report =
-                checked.settings().and_then(|settings| checks::contracts(&settings, &shop::micrographs()));
+            let report = checked.settings().and_then(|settings| checks::contracts(&settings, &shop::all()));
             concluded(report, &checked)
         }
         Action::Who { event, field, json } => Box::pin(who(&event, field.as_deref(), json)).await,
@@ -136,7 +135,7 @@ pub(super) async fn check(gate: &Gate) -> anyhow::Result<()> {
 
 async fn reported(gate: &Gate) -> anyhow::Result<Report> {
     let settings = Settings { accept: gate.accept.iter().cloned().collect(), ..gate.checked.settings()? };
-    let micrographs = shop::micrographs();
+    let micrographs = shop::all();
     let submission = graph::submission(&micrographs, &settings.accept);
     let registry = gate.deployed.check(&submission).await?;
     Box::pin(quietly(checks::all(&settings, &micrographs, registry))).await
@@ -202,7 +201,7 @@ fn named(readers: &[Reader], event: &str) -> anyhow::Result<String> {
 }
 
 async fn who(event: &str, field: Option<&str>, json: bool) -> anyhow::Result<()> {
-    let micrographs = shop::micrographs();
+    let micrographs = shop::all();
     let event = named(&readers::projected(&micrographs)?, event)?;
     let mut readers = Box::pin(quietly(readers::of_event(&micrographs, &event))).await?;
     let contract =
@@ -233,7 +232,7 @@ async fn who(event: &str, field: Option<&str>, json: bool) -> anyhow::Result<()>
 }
 
 fn answer(event: &str, field: Option<&str>, fields: &[String], readers: &[Reader]) -> String {
-    let publishers: Vec<&'static str> = shop::micrographs()
+    let publishers: Vec<&'static str> = shop::all()
         .iter()
         .map(Manifest::of)
         .filter(|it| it.publishes.iter().any(|name| name.starts_with(&format!("{event}.v"))))
@@ -315,7 +314,7 @@ fn retire(name: &str, major: u16, why: &str, at: &At) -> anyhow::Result<()> {
              of it (see shared/contracts)"
         );
     }
-    for micrograph in shop::micrographs() {
+    for micrograph in shop::all() {
         let mut projections = micrograph.projections();
         if let Some(projection) = projections.find(|it| it.majors(domain, short).contains(&major)) {
             bail!("{}.{} still folds {id}", micrograph.name(), projection.name());

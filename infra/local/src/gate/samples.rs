@@ -9,19 +9,24 @@ use contracts::{Header, published};
 use embedded::DynamoDb;
 use jiff::Timestamp;
 use micrograph::{App, Environment, Micrograph};
+use projection::dynamodb::Unasked;
 use projection::quarantine::Filter;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The time of every check.
+const CLOCK: fn() -> Timestamp = || Timestamp::constant(1_400_000_000, 0);
 
 /// A micrograph with tables of its own, in memory.
 pub(super) async fn app(micrograph: &Micrograph) -> anyhow::Result<Arc<App>> {
     let dynamodb = DynamoDb::in_memory()?;
     let environment = Environment {
         dynamodb: dynamodb.client(),
+        relational: Some(Arc::new(Unasked::new(dynamodb.client(), CLOCK))),
         region: "local".to_owned(),
         build: "check".to_owned(),
-        clock: || Timestamp::constant(1_400_000_000, 0),
+        clock: CLOCK,
         ..Environment::nowhere()
     };
     let app = App::new(micrograph.clone(), environment);

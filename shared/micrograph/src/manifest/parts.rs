@@ -1,6 +1,6 @@
 //! What a generation of a projection needs of its surroundings.
 
-use super::{Function, Queue, Rule, Target, TopicSubscription, Trigger, WINDOW};
+use super::{Function, Queue, Relation, Rule, Target, TopicSubscription, Trigger, WINDOW};
 use crate::declaration::{Micrograph, Subscription};
 use contracts::event;
 use projection::{Generation, Projection, Table};
@@ -69,6 +69,7 @@ impl Parts {
             writes: tables,
             // What changed, for caches.
             puts_events: true,
+            relational: table.relational.then_some(Relation::Owns),
             ..Function::of(micrograph, "")
         };
         Self { table, queue, feed, function }

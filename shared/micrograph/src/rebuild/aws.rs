@@ -411,6 +411,12 @@ impl Site for Account {
     async fn retire(&self, _: &App, _: &str, _: Generation) -> Result<(), SiteError> {
         Ok(())
     }
+
+    async fn may_feed(&self, app: &App, projection: &str, generation: Generation) -> Result<bool, SiteError> {
+        let name = generation.name(app.name(), projection);
+        let fed = self.is_consumed(&name, &name).await;
+        fed.map_err(|error| SiteError::new(format!("looking at the consumer of {name}"), error))
+    }
 }
 
 /// Messages in calls that are within the limits of `SendMessageBatch`.

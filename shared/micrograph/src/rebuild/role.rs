@@ -12,7 +12,6 @@ use crate::manifest::Parts;
 use anyhow::Context as _;
 use archive::{Archive, Cursor};
 use projection::Generation;
-use projection::dynamodb::failure;
 use projection::generation::Alias;
 use projection::store::StoreError;
 use serde::Deserialize;
@@ -27,7 +26,7 @@ pub const GENERATIONS: &str = "generations";
 /// What is left of an invocation's time for noting the place and answering.
 const SPARED: Duration = Duration::from_secs(20);
 /// So many parts of a projection are compared in one pass: 80 bytes of memory each.
-const PARTS: i64 = 10_000_000;
+const PARTS: u64 = 10_000_000;
 /// How many whole invocations a comparison may take before it is given up.
 const COMPARISONS: u32 = 2;
 /// Each day the clock's audits begin with another projection, so that each comes first once.
@@ -199,8 +198,17 @@ impl Generations {
         Ok(answer)
     }
 
-    /// Compares all projections with their sources, as many as there is time for, and logs what drifted.
+    /// Compares all projections with their sources, as many as there is time for, and logs what drifted; removes what is over
+    /// from relational tables, and those that a deployment has left behind.
     async fn look_after_all(&self, until: Option<Instant>) -> Result<Value, AskError> {
+        self.app.sweep().await?;
+        for (projection, generation) in self.app.forsaken().await? {
+            let fed = self.site.may_feed(&self.app, projection, generation).await;
+            if !fed.map_err(RebuildError::from)? {
+                tracing::info!(projection, %generation, "nothing feeds it: its table is removed");
+                self.app.delete_table(projection, generation).await?;
+            }
+        }
         let day = (self.app.environment().clock)().as_second() / DAY;
         let audited = self.audit_all(false, usize::try_from(day).unwrap_or_default(), until).await?;
         for Audited { of, audit, .. } in &audited {
@@ -256,11 +264,7 @@ impl Generations {
     /// In how many passes a projection is compared, so that a slice fits into the function's memory.
     async fn passes(&self, projection: &str) -> Result<u32, AskError> {
         let Some(alias) = self.app.aliases().get(projection).await? else { return Ok(1) };
-        let environment = self.app.environment();
-        let table = environment.table(&alias.active.name(self.app.name(), projection));
-        let described = environment.dynamodb.describe_table().table_name(&table).send().await;
-        let described = described.map_err(|error| failure("DescribeTable", &table, error))?;
-        let items = described.table.and_then(|table| table.item_count).unwrap_or_default();
+        let items = self.app.items(projection, alias.active).await?;
         Ok(u32::try_from(1 + items / PARTS).unwrap_or(u32::MAX))
     }
 

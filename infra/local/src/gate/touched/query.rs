@@ -21,7 +21,8 @@ pub(super) struct Questions {
     entities: BTreeMap<String, String>,
     /// Entities that are only referred to.
     references: BTreeSet<String>,
-    text: String,
+    /// The fields of the operation.
+    asked: String,
 }
 
 struct Shown {
@@ -49,29 +50,29 @@ impl Questions {
             let shared = object.directives.iter().any(|it| it.name == "shareable");
             types.insert(object.name.clone(), Shown { fields: object.fields, shared });
         }
-        let mut questions = Self { types, entities, references, text: String::new() };
-        questions.text = questions.write();
+        let mut questions = Self { types, entities, references, asked: String::new() };
+        questions.asked = questions.write();
         Ok(questions)
     }
 
+    /// Whether there is nothing to ask without knowing more.
+    pub fn are_none(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     fn write(&self) -> String {
-        use std::fmt::Write as _;
-        let mut text = "query ($representations: [_Any!]!) {".to_owned();
+        let mut asked: Vec<String> = Vec::new();
         for name in self.entities.keys() {
             let selection = self.selection(name, DEPTH);
-            let _ = write!(
-                text,
-                " {name}: _entities(representations: $representations) {{ __typename ... on {name} {selection} }}"
-            );
+            asked.push(format!(
+                "{name}: _entities(representations: $representations) {{ __typename ... on {name} {selection} }}"
+            ));
         }
         if let Some(query) = self.types.get("Query") {
-            for field in query.fields.iter().filter(|it| !it.name.starts_with('_')) {
-                if let Some(asked) = self.field(field, DEPTH) {
-                    let _ = write!(text, " {asked}");
-                }
-            }
+            let fields = query.fields.iter().filter(|it| !it.name.starts_with('_'));
+            asked.extend(fields.filter_map(|field| self.field(field, DEPTH)));
         }
-        text + " }"
+        asked.join(" ")
     }
 
     fn selection(&self, name: &str, depth: usize) -> String {
@@ -114,7 +115,8 @@ impl Questions {
             .iter()
             .flat_map(|(name, key)| identities.iter().map(move |it| json!({ "__typename": name, key: it })))
             .collect();
-        json!({ "query": self.text, "variables": { "representations": representations } })
+        let query = format!("query ($representations: [_Any!]!) {{ {} }}", self.asked);
+        json!({ "query": query, "variables": { "representations": representations } })
     }
 
     /// An answer, by type and field.
