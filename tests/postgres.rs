@@ -1,20 +1,23 @@
 //! Relational projections on a real PostgreSQL: the conformance suite of stores, the law of every projection, and the
 //! reporting micrograph in the sample shop, rebuilt and audited.
 //!
-//! `cargo run -p suite-tests --example postgres -- postgres://user@host/database`, of which it takes tables that begin with
-//! `conformance`, `law-` and `reporting-`. `tests/postgres/run` starts a PostgreSQL for it. `LAW_CASES` says how many trials
-//! of each projection are run, `LAW_SEED` from which number they follow.
+//! `cargo run -p suite-tests --example postgres -- postgres://user@host/database [BINARY]`, of which it takes tables that begin
+//! with `conformance`, `law-`, `test-` and `reporting-`, and the user `check_reader`. `tests/postgres/run` starts a PostgreSQL for
+//! it. Where reporting's binary is named, it is run in each of its roles. `LAW_CASES` says how many trials of each projection
+//! are run, `LAW_SEED` from which number they follow.
 
 mod shop;
 
 use anyhow::{Context as _, ensure};
 use embedded::queue::Chaos;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use local::generations::{self, Answer, Ask, Audited, Named};
 use local::suite::{Settings, Suite};
 use micrograph::App;
+use micrograph::manifest::Manifest;
 use projection::join::{Body, Put};
-use projection::store::{Outcome, Relational, Store};
+use projection::store::{Outcome, Question, Relational, Store};
 use projection::{Key, Table};
 use relational::{Connection, PostgresStore};
 use reporting::report::{Cut, Report, Row};
@@ -26,12 +29,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use testkit::conformance::{self, Races};
 use testkit::law::{self, Law};
+use testkit::roles::{self, Beside};
 
 fn main() -> anyhow::Result<()> {
     let url = std::env::args().nth(1).context("name the database: postgres://user@host/database")?;
     timed("conformance", || block_on(conforms(&url)))?;
     timed("sweep", || block_on(sweeps(&url)))?;
     timed("law", || abides(&url))?;
+    timed("a reader", || block_on(reads(&url)))?;
+    if let Some(binary) = std::env::args().nth(2) {
+        timed("functions", || block_on(works(&binary, &url)))?;
+    }
     timed("reporting", || block_on(reports(&url)))
 }
 
@@ -115,6 +123,61 @@ fn abides(url: &str) -> anyhow::Result<String> {
         "{} trials, {} messages, {} faults, {} crashes, {} tables rebuilt",
         all.trials, all.messages, all.faults, all.crashes, all.swaps
     ))
+}
+
+/// A reader may read what was made, and nothing else.
+async fn reads(url: &str) -> anyhow::Result<String> {
+    const READER: &str = "check_reader";
+    let names = ["conformance-read", "conformance-unread"];
+    let open = |connection: Connection| anyhow::Ok(PostgresStore::new(&connection, testkit::clock)?);
+    let (owner, as_owner) = (open(Connection::new(url))?, Connection::new(url));
+    let granting = open(Connection { reader: Some(READER.to_owned()), ..as_owner })?;
+    for (store, name) in [(&granting, names[0]), (&owner, names[1])] {
+        store.delete_table(name).await?;
+        store.create_table(name, &Table::new(name)).await?;
+    }
+    // A second time, by another process, it is there already.
+    granting.create_table(names[0], &Table::new(names[0])).await?;
+    let view = Body::View(serde_dynamo::to_item(json!({ "title": "read" }))?);
+    let put = Put {
+        key: Key::alone("one"),
+        source: None,
+        version: contracts::Version::first_epoch(1),
+        hash: "h".to_owned(),
+        body: view,
+    };
+    owner.put(names[0], &put).await?;
+    let (scheme, place) = url.split_once("://").context("a URL")?;
+    let place = place.split_once('@').map_or(place, |(_, place)| place);
+    let reader = open(Connection::new(format!("{scheme}://{READER}@{place}")))?;
+    let question = Question { sql: "SELECT item ->> 'title' AS title FROM {t}".to_owned(), bound: Vec::new() };
+    let rows = reader.ask(names[0], &question).await?;
+    ensure!(rows.len() == 1, "{rows:?}");
+    ensure!(reader.ask(names[1], &question).await.is_err(), "it reads what nobody let it read");
+    let later = Put { version: contracts::Version::first_epoch(2), ..put };
+    ensure!(reader.put(names[0], &later).await.is_err(), "it writes");
+    ensure!(reader.delete_table(names[0]).await.is_err(), "it removes");
+    for name in names {
+        owner.delete_table(name).await?;
+    }
+    Ok("what is granted, and no more".to_owned())
+}
+
+/// Reporting's binary, in each of its roles.
+async fn works(binary: &str, url: &str) -> anyhow::Result<String> {
+    let store = store(url, testkit::clock)? as Arc<dyn Relational>;
+    let lose: fn(String, String) -> BoxFuture<'static, anyhow::Result<()>> = |url, table| {
+        Box::pin(async move {
+            let pool = PgPoolOptions::new().max_connections(1).connect(&url).await?;
+            let lost =
+                format!("DELETE FROM \"{table}\" WHERE (pk, sk) = (SELECT pk, sk FROM \"{table}\" LIMIT 1)");
+            ensure!(pool.execute(AssertSqlSafe(lost)).await?.rows_affected() == 1, "an item is lost");
+            Ok(())
+        })
+    };
+    let beside = Beside { store, url: url.to_owned(), lose };
+    roles::work_beside(binary, reporting::micrograph, Some(&beside)).await?;
+    Ok(format!("{} roles", Manifest::of(&reporting::micrograph()).functions.len()))
 }
 
 fn sales() -> Named {

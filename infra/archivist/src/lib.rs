@@ -120,6 +120,7 @@ pub fn manifest() -> ArchiveManifest {
         scans: Vec::new(),
         sends: Vec::new(),
         archives: Vec::new(),
+        relational: None,
     });
     manifest.functions.push(Function {
         name: named(ARCHIVIST),
@@ -138,6 +139,7 @@ pub fn manifest() -> ArchiveManifest {
         scans: Vec::new(),
         sends: Vec::new(),
         archives: Vec::new(),
+        relational: None,
     });
     let task = |handler, every_hours| Task {
         name: named(handler),

@@ -35,6 +35,12 @@ export const PRICES = {
   waf: 0.6,
   /** CloudWatch, a GB of logs. */
   logs: 0.5,
+  /** Aurora: an hour of a capacity unit, a million reads and writes of its storage, a GB-month. */
+  acuHour: 0.12,
+  auroraIo: 0.2,
+  auroraGb: 0.1,
+  /** An hour of an endpoint of AWS in one zone of a network. */
+  endpoint: 0.01,
   /** A month of an alarm, of a metric, of a dashboard, of a key. */
   alarm: 0.1,
   metric: 0.3,
@@ -62,6 +68,14 @@ export const ASSUMED = {
   reads: 10,
   /** Events that a function with a processor of its own reads and folds in a second. */
   comparedPerSecond: 20_000,
+  /** Rows that a capacity unit of Aurora writes in a second, and pages that it writes to storage for each. */
+  rowsPerSecond: 500,
+  pagesPerRow: 3,
+  /** Seconds of a capacity unit that a report takes. */
+  reportSeconds: 0.2,
+  /** GB that Aurora holds; minutes a day that it is awake though nobody asks and nothing happens: for the audit, and until it pauses. */
+  relationalGb: 1,
+  awakeMinutes: 10,
   /** KB of an answer to a client, of a line that is logged for an invocation. */
   answerKb: 4,
   logKb: 1,
@@ -101,10 +115,19 @@ function invoked(fn: Fn, milliseconds: number, batch: number): Line[] {
 export function applied(manifest: Manifest, deployed: string, event: string, writes: Writes): Line[] {
   const projection = manifest.projections.find((it) => it.deployed === deployed);
   const fn = manifest.functions.find((it) => it.name === deployed);
-  const table = manifest.tables.find((it) => it.name === deployed);
+  const table = [...manifest.tables, ...(manifest.relational ?? [])].find((it) => it.name === deployed);
   if (!projection || !fn || !table) throw new Error(`${deployed} is no projection of ${manifest.micrograph}`);
   const written = writes[`${manifest.micrograph}.${projection.name}`]?.[event];
   if (!written) throw new Error(`cost/writes.json has nothing for ${event} in ${manifest.micrograph}.${projection.name}: run its test with UPDATE_GOLDEN=1`);
+  if (fn.relational) {
+    const rows = written.items + written.in_transactions;
+    return [
+      { what: 'SQS: sent, received and deleted by tens', each: 1 + 2 / 10, price: PRICES.sqs },
+      ...invoked(fn, ASSUMED.milliseconds.queue, ASSUMED.batch),
+      { what: 'Aurora, pages written', each: rows * ASSUMED.pagesPerRow, price: PRICES.auroraIo },
+      { what: 'Aurora, hours of capacity units (millions)', each: rows / ASSUMED.rowsPerSecond / 3_600, price: PRICES.acuHour * 1e6 },
+    ];
+  }
   const copies = 1 + table.indexes.length;
   return [
     { what: 'SQS: sent, received and deleted by tens', each: 1 + 2 / 10, price: PRICES.sqs },
@@ -178,6 +201,13 @@ export function compared(manifest: Manifest, archive: Manifest): Line[] {
 export function served(manifest: Manifest): Line[] {
   const fn = manifest.functions.find((it) => it.trigger.type === 'http');
   if (!fn) return [];
+  if (fn.relational) {
+    const milliseconds = ASSUMED.milliseconds.http + 1_000 * ASSUMED.reportSeconds;
+    return [
+      ...invoked(fn, milliseconds, 1),
+      { what: 'Aurora, hours of capacity units (millions)', each: ASSUMED.reportSeconds / 3_600, price: PRICES.acuHour * 1e6 },
+    ];
+  }
   return [
     ...invoked(fn, ASSUMED.milliseconds.http, 1),
     { what: 'DynamoDB reads, eventually consistent', each: ASSUMED.reads / 2, price: PRICES.readUnits },
@@ -200,7 +230,7 @@ export function asked(): Line[] {
 
 /** What stands still costs, a month, in a region. */
 export function standing(manifest: Manifest): Line[] {
-  const { functions, alarms, rules, subscriptions, queues, tasks = [] } = manifest;
+  const { functions, alarms, rules, subscriptions, queues, tasks = [], relational = [] } = manifest;
   const outboxes = functions.filter((it) => it.trigger.type === 'stream').length;
   const all = functions.length + tasks.length;
   const undelivered = rules.length + new Set(subscriptions.map((it) => it.queue)).size;
@@ -209,12 +239,26 @@ export function standing(manifest: Manifest): Line[] {
     return trigger.type === 'queues' ? sum + trigger.queues.length + undelivered : sum;
   }, 0);
   return [
-    { what: 'alarms', each: alarms.length + undelivered + 2 * all + outboxes, price: PRICES.alarm },
+    { what: 'alarms', each: alarms.length + undelivered + 2 * all + outboxes + (relational.length > 0 ? 2 : 0), price: PRICES.alarm },
+    ...database(manifest),
     { what: 'dashboard', each: 1, price: PRICES.dashboard },
     { what: 'metrics of our own', each: 6 * (manifest.projections.length + 1), price: PRICES.metric },
     { what: 'metrics of audits', each: 2 * alarms.filter((it) => it.metric === 'partsDrifted').length, price: PRICES.metric },
     // Five pollers of Lambda's ask each queue every 20 seconds: 648,000 requests a month.
     { what: `SQS, ${mappings} queues asked while empty (millions)`, each: 0.648 * mappings, price: queues.some((it) => it.fifo) ? PRICES.sqsFifo : PRICES.sqs },
+  ];
+}
+
+/** A database that is paused most of the day, and the endpoints of its network. */
+function database({ functions, relational = [] }: Manifest): Line[] {
+  if (relational.length === 0) return [];
+  const inside = functions.filter((it) => it.relational !== undefined);
+  const sends = inside.some((it) => (it.sends ?? []).length > 0);
+  const endpoints = (inside.some((it) => it.putsEvents) ? 1 : 0) + (sends ? 2 : 0);
+  return [
+    { what: 'Aurora, GB stored', each: ASSUMED.relationalGb, price: PRICES.auroraGb },
+    { what: 'Aurora, hours of half a capacity unit', each: (30 * ASSUMED.awakeMinutes) / 60, price: PRICES.acuHour / 2 },
+    { what: `hours of ${endpoints} endpoints in two zones`, each: 30 * 24 * 2 * endpoints, price: PRICES.endpoint },
   ];
 }
 

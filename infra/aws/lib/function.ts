@@ -1,6 +1,6 @@
 // A function of a binary of ours, with nothing allowed but to log.
 
-import { Duration, type aws_events as events, aws_iam as iam, aws_lambda as lambda, aws_logs as logs, RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, type aws_ec2 as ec2, type aws_events as events, aws_iam as iam, aws_lambda as lambda, aws_logs as logs, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import type { Deployment } from './deployment.ts';
 import { except } from './exceptions.ts';
@@ -23,7 +23,15 @@ export interface Declared {
   concurrency?: number;
 }
 
-export function makeFunction(scope: Construct, place: Place, code: lambda.Code, declared: Declared): lambda.Function {
+/** A network that a function runs in, and what it finds there. */
+export interface Within {
+  vpc: ec2.IVpc;
+  securityGroup: ec2.ISecurityGroup;
+  layers: lambda.ILayerVersion[];
+  environment: Record<string, string>;
+}
+
+export function makeFunction(scope: Construct, place: Place, code: lambda.Code, declared: Declared, within?: Within): lambda.Function {
   const { deployment, bus } = place;
   const functionName = deployment.named(declared.name);
   const logGroup = new logs.LogGroup(scope, `Log-${declared.name}`, {
@@ -41,7 +49,8 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
       resources: [logGroup.logGroupArn],
     }),
   );
-  except(role, 'AwsSolutions-IAM5[Resource::*]', 'Trace segments and the lists of streams and of mappings belong to no resource: AWS allows them for all or none.');
+  except(role, 'AwsSolutions-IAM5[Resource::*]', 'Trace segments, interfaces of networks and the lists of streams and of mappings belong to no resource: AWS allows them for all or none.');
+  if (within) attach(role, functionName);
   return new lambda.Function(scope, `Function-${declared.name}`, {
     functionName,
     code,
@@ -53,6 +62,7 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
     timeout: Duration.seconds(declared.timeoutSeconds),
     memorySize: declared.memoryMb,
     tracing: lambda.Tracing.ACTIVE,
+    ...(within && { vpc: within.vpc, securityGroups: [within.securityGroup], layers: within.layers }),
     ...(declared.concurrency !== undefined && { reservedConcurrentExecutions: declared.concurrency }),
     environment: {
       TABLE_PREFIX: deployment.named(''),
@@ -65,6 +75,18 @@ export function makeFunction(scope: Construct, place: Place, code: lambda.Code, 
       TRIBUTARY_METRICS_NAMESPACE: deployment.metrics,
       ...deployment.environment,
       ...declared.environment,
+      ...within?.environment,
     },
   });
+}
+
+/** What Lambda does with a network to run a function in it; the function's own code may not. */
+function attach(role: iam.Role, functionName: string): void {
+  const actions = ['CreateNetworkInterface', 'DeleteNetworkInterface', 'DescribeNetworkInterfaces', 'DescribeSubnets', 'AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'].map((it) => `ec2:${it}`);
+  role.addToPolicy(new iam.PolicyStatement({ actions, resources: ['*'] }));
+  const { partition, region, account } = Stack.of(role);
+  const source = `arn:${partition}:lambda:${region}:${account}:function:${functionName}`;
+  role.addToPolicy(
+    new iam.PolicyStatement({ effect: iam.Effect.DENY, actions, resources: ['*'], conditions: { ArnEquals: { 'lambda:SourceFunctionArn': source } } }),
+  );
 }

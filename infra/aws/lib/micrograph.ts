@@ -7,6 +7,7 @@ import type { Manifest } from './manifest.ts';
 import { alarms } from './micrograph/alarms.ts';
 import { buckets, type NamedBucket } from './micrograph/buckets.ts';
 import { dashboard } from './micrograph/dashboard.ts';
+import { Database } from './micrograph/database.ts';
 import { functions } from './micrograph/functions.ts';
 import { queues, type NamedQueue } from './micrograph/queues.ts';
 import { rules } from './micrograph/rules.ts';
@@ -36,6 +37,8 @@ export class Micrograph extends Construct {
   readonly tables: ReadonlyMap<string, dynamodb.Table>;
   readonly queues: ReadonlyMap<string, NamedQueue>;
   readonly topics: ReadonlyMap<string, sns.Topic>;
+  /** Where its relational projections are kept, if it has any. */
+  readonly database?: Database;
   readonly buckets: ReadonlyMap<string, NamedBucket>;
   readonly functions: ReadonlyMap<string, lambda.Function>;
 
@@ -50,6 +53,7 @@ export class Micrograph extends Construct {
     this.queues = queues(this);
     this.topics = new Map(manifest.topics.map(({ name }) => [name, topic(this, name)]));
     this.buckets = buckets(this, props.key);
+    if ((manifest.relational ?? []).length > 0) this.database = new Database(this);
     const undelivered = rules(this);
     const code = props.code ?? deployment.code(manifest.micrograph);
     const made = functions(this, code, undelivered);

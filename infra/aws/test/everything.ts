@@ -2,4 +2,4 @@
 
 import { stacks } from './support.ts';
 
-stacks({ apps: [{ path: '/admin', origin: 'admin.example.com' }], generations: { pricing: { offers: ['1-1'] } } }).app.synth();
+stacks({ apps: [{ path: '/admin', origin: 'admin.example.com' }], generations: { pricing: { offers: ['1-1'] }, reporting: { sales: ['1-1'] } } }).app.synth();

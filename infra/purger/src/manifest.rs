@@ -60,6 +60,7 @@ pub fn manifest() -> Manifest {
         scans: Vec::new(),
         sends: Vec::new(),
         archives: Vec::new(),
+        relational: None,
     });
     manifest
 }

@@ -20,9 +20,12 @@ use axum::response::{IntoResponse, Response};
 use contracts::{Version, published};
 use embedded::queue::{QueueConfig, QueueSettings, Queues};
 use embedded::{DynamoDb, EventBus, Topics};
+use futures::future::BoxFuture;
 use micrograph::manifest::{Function as Declared, Manifest, Trigger};
 use micrograph::{App, Environment, Micrograph};
 use projection::quarantine::{Entry, Filter};
+use projection::store::Relational;
+use serde_dynamo::Item;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,8 +43,17 @@ const POISON: &str = r#"{"name": "ada@example.org""#;
 /// right answers, failures message by message, errors with a name, nothing kept from one invocation to the next, an
 /// orderly end when it is asked to.
 pub async fn work(binary: &str, micrograph: fn() -> Micrograph) -> anyhow::Result<()> {
+    work_beside(binary, micrograph, None).await
+}
+
+/// The same, of a micrograph that keeps projections in a relational store. It takes the tables that begin with `test-`.
+pub async fn work_beside(
+    binary: &str,
+    micrograph: fn() -> Micrograph,
+    beside: Option<&Beside>,
+) -> anyhow::Result<()> {
     for function in Manifest::of(&micrograph()).functions {
-        let account = Account::of(micrograph()).await?;
+        let account = Account::beside(micrograph(), beside.cloned()).await?;
         let handler = function.handler.clone();
         let worked = match &function.trigger {
             Trigger::Http => subgraph(&account, binary).await,
@@ -57,6 +69,17 @@ pub async fn work(binary: &str, micrograph: fn() -> Micrograph) -> anyhow::Resul
     Ok(())
 }
 
+/// A relational store, and what functions are told of it.
+#[derive(Clone)]
+pub struct Beside {
+    /// The store.
+    pub store: Arc<dyn Relational>,
+    /// Where it is.
+    pub url: String,
+    /// Deletes an item of a table, as no event does.
+    pub lose: fn(url: String, table: String) -> BoxFuture<'static, anyhow::Result<()>>,
+}
+
 /// What a function finds around it: its micrograph's tables and a bus, empty at first.
 pub struct Account {
     app: Arc<App>,
@@ -66,11 +89,16 @@ pub struct Account {
     archive: Archive,
     around: Surroundings,
     away: Arc<AtomicBool>,
+    relational: Option<Beside>,
 }
 
 impl Account {
     /// The surroundings of a micrograph's functions.
     pub async fn of(micrograph: Micrograph) -> anyhow::Result<Self> {
+        Self::beside(micrograph, None).await
+    }
+
+    async fn beside(micrograph: Micrograph, relational: Option<Beside>) -> anyhow::Result<Self> {
         let dynamodb = DynamoDb::in_memory()?;
         let queues = Queues::in_memory(QueueSettings::default())?;
         queues.create(QueueConfig::new(HEARD))?;
@@ -79,7 +107,7 @@ impl Account {
         bus.put_rule("everything", &everything, vec![embedded::events::Target::queue(HEARD)])?;
         let environment = Environment {
             dynamodb: dynamodb.client(),
-            relational: None,
+            relational: relational.as_ref().map(|it| Arc::clone(&it.store)),
             eventbridge: bus.client(),
             bus: BUS.to_owned(),
             region: REGION.to_owned(),
@@ -91,6 +119,11 @@ impl Account {
             changes: None,
         };
         let app = App::new(micrograph, environment);
+        if let Some(Beside { store, .. }) = &relational {
+            for (table, _) in store.tables(PREFIX).await? {
+                store.delete_table(&table).await?;
+            }
+        }
         app.create_tables().await?;
         let objects = Arc::new(InMemory::new());
         let around = Surroundings {
@@ -100,20 +133,22 @@ impl Account {
             mapped: Arc::default(),
             refusals: Arc::default(),
         };
-        Ok(Self { app, dynamodb, queues, bus, archive: Archive::new(objects), around, away: Arc::default() })
+        let (archive, away) = (Archive::new(objects), Arc::default());
+        Ok(Self { app, dynamodb, queues, bus, archive, around, away, relational })
     }
 
     /// Starts a binary in a role.
     pub async fn start(&self, binary: &str, handler: &str) -> anyhow::Result<Function> {
         let services = embedded::http::router(&self.dynamodb, Some(&self.bus));
         let services: Router = services.layer(from_fn_with_state(Arc::clone(&self.away), unless_away));
-        let variables = [
+        let mut variables = vec![
             ("TABLE_PREFIX", PREFIX),
             ("EVENT_BUS", BUS),
             ("ARCHIVE_BUCKET", BUCKET),
             ("AWS_ALLOW_HTTP", "true"),
             ("QUEUE_QUIET_SECONDS", "0"),
         ];
+        variables.extend(self.relational.iter().map(|it| ("DATABASE_URL", it.url.as_str())));
         let services = self.around.clone().before(services);
         Function::start(Path::new(binary), handler, services, &variables).await
     }
@@ -148,7 +183,25 @@ impl Account {
         self.away.store(away, Ordering::SeqCst);
     }
 
+    /// The relational store, if it holds this table.
+    fn beside_with(&self, table: &str) -> Option<&Beside> {
+        let is_there = self.app.manifest().relational.iter().any(|it| it.name == table);
+        self.relational.as_ref().filter(|_| is_there)
+    }
+
     async fn items(&self, table: &str) -> anyhow::Result<BTreeSet<String>> {
+        if let Some(Beside { store, .. }) = self.beside_with(table) {
+            let (mut items, mut after) = (BTreeSet::new(), None);
+            loop {
+                let (page, next) = store.scan(&format!("{PREFIX}{table}"), after).await?;
+                let item = |item: Item| shown(&AttributeValue::M(item.into()));
+                items.extend(page.into_iter().map(|(key, it)| format!("{key:?} {}", item(it))));
+                after = next;
+                if after.is_none() {
+                    return Ok(items);
+                }
+            }
+        }
         let scan = self.dynamodb.client().scan().table_name(format!("{PREFIX}{table}")).send().await?;
         Ok(scan.items().iter().map(|item| shown(&AttributeValue::M(item.clone()))).collect())
     }

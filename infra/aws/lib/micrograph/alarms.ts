@@ -1,4 +1,4 @@
-import { aws_cloudwatch as cloudwatch, type Duration, type aws_sns as sns } from 'aws-cdk-lib';
+import { aws_cloudwatch as cloudwatch, Duration, type aws_sns as sns } from 'aws-cdk-lib';
 import { FIVE_MINUTES, raise, raiseOfFunction } from '../alarm.ts';
 import type { Alarm, Fn } from '../manifest.ts';
 import type { Micrograph } from '../micrograph.ts';
@@ -23,6 +23,7 @@ export function alarms(
     const depth = queue.metricApproximateNumberOfMessagesVisible({ statistic: 'Maximum', period: FIVE_MINUTES });
     told(`${name}-depth`, depth, 0, 'Events could not be handed to their queue; those of queues go to the quarantine.');
   }
+  ofDatabase(micrograph, told, manifest.micrograph);
   for (const [name, fn] of micrograph.functions) {
     raiseOfFunction(micrograph, deployment, topic, name, fn);
     if (streams(manifest.functions, name)) {
@@ -30,6 +31,16 @@ export function alarms(
       told(`${name}-behind`, age, STREAM_BEHIND_MS, 'Events leave the table late. A stream keeps them for 24 hours.');
     }
   }
+}
+
+/** At its most for so long, a database answers slowly, or not in time. */
+const FULL_FOR = Duration.minutes(15);
+
+function ofDatabase({ database, deployment }: Micrograph, told: (name: string, metric: cloudwatch.IMetric, above: number, description: string) => void, name: string): void {
+  if (!database) return;
+  const { most } = deployment.database;
+  told(`${name}-database-full`, database.metric('ACUUtilization', 'Average', FULL_FOR), 90, `The database has used nearly all of its ${most} capacity units for a quarter of an hour: raise \`database.most\`, or ask for less.`);
+  told(`${name}-database-deadlocks`, database.metric('Deadlocks', 'Sum', FIVE_MINUTES), 0, 'Writes of the database waited for one another in a circle. They come again; statements take locks in one order, so that somebody else wrote.');
 }
 
 function streams(functions: Fn[], name: string): boolean {

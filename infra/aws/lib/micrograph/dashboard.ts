@@ -43,6 +43,14 @@ export function dashboard(micrograph: Micrograph): void {
     graph('Units read', tables.map((it) => it.metricConsumedReadCapacityUnits(sum))),
     graph('Units written', tables.map((it) => it.metricConsumedWriteCapacityUnits(sum))),
   ]);
+  const { database } = micrograph;
+  if (database) {
+    rows.push([
+      graph('Database: capacity units', [database.metric('ServerlessDatabaseCapacity', 'Average', MINUTE)]),
+      graph('Database: connections', [database.metric('DatabaseConnections', 'Maximum', MINUTE)]),
+      graph('Database: bytes', [database.metric('VolumeBytesUsed', 'Maximum', Duration.hours(1))]),
+    ]);
+  }
   new cloudwatch.Dashboard(micrograph, 'Dashboard', {
     dashboardName: `${deployment.named(manifest.micrograph)}-${region}`,
     widgets: rows,

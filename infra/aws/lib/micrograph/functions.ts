@@ -20,8 +20,10 @@ export function functions(
 ): Map<string, lambda.Function> {
   const made = new Map<string, lambda.Function>();
   for (const declared of micrograph.manifest.functions) {
-    const fn = makeFunction(micrograph, micrograph, code, declared);
+    const database = declared.relational && micrograph.database;
+    const fn = makeFunction(micrograph, micrograph, code, declared, database?.within(declared));
     made.set(declared.name, fn);
+    database?.letIn(fn, declared);
     allow(micrograph, fn, declared);
     connect(micrograph, fn, declared, undelivered);
   }

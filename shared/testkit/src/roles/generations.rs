@@ -1,7 +1,7 @@
 //! The function `generations`, over queues, tables and a bucket of its account: what is not deployed it says how to
 //! deploy; a rebuild goes on where the time of an invocation ended.
 
-use super::{Account, PREFIX, ends, examples};
+use super::{Account, Beside, PREFIX, ends, examples};
 use crate::delivery;
 use crate::lambda::Function;
 use anyhow::{Context as _, ensure};
@@ -61,8 +61,11 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
     let parts = account.app.parts(name, candidate).context("it has folds")?;
     let setting = format!(r#""generations": {{"{micrograph}":{{"{name}":["{candidate}"]}}}}"#);
     refused(&mut function, &rebuild, "Site", &setting).await?;
-    refused(&mut function, &rebuild, "Site", "no table").await?;
-    account.app.create_table(&parts.table).await?;
+    // A relational table it makes itself.
+    if !parts.table.relational {
+        refused(&mut function, &rebuild, "Site", "no table").await?;
+        account.app.create_table(&parts.table).await?;
+    }
     refused(&mut function, &rebuild, "Site", "no queue").await?;
     account.queues.create(QueueConfig::new(format!("{PREFIX}{}", parts.queue.name)))?;
     refused(&mut function, &rebuild, "Site", "no consumer").await?;
@@ -116,6 +119,16 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
     for mapping in fed {
         mapping.stop().await;
     }
+    if let Some(Beside { store, .. }) = account.beside_with(&read.name(micrograph, name)) {
+        let table = format!("{PREFIX}{}", candidate.name(micrograph, name));
+        let is_there = async || anyhow::Ok(store.tables(&table).await?.iter().any(|(it, _)| *it == table));
+        ensure!(is_there().await?, "a generation that is still fed lost its table");
+        // Once its consumer is gone, the clock's next round removes what nobody feeds or reads.
+        account.around.mapped.lock().unwrap_or_else(PoisonError::into_inner).remove(&format!("{PREFIX}{}", candidate.name(micrograph, name)));
+        asked(&mut function, &delivery::scheduled()).await?;
+        ensure!(!is_there().await?, "the table of a generation that is gone stays");
+        ensure!(!account.items(&read.name(micrograph, name)).await?.is_empty(), "what is read is gone");
+    }
     ends(function).await
 }
 
@@ -135,6 +148,9 @@ impl Account {
 
     /// Deletes an item of a table, as no event does.
     async fn lose_one(&self, table: &str) -> anyhow::Result<()> {
+        if let Some(Beside { url, lose, .. }) = self.beside_with(table) {
+            return lose(url.clone(), format!("{PREFIX}{table}")).await;
+        }
         let (client, table) = (self.dynamodb.client(), format!("{PREFIX}{table}"));
         let scan = client.scan().table_name(&table).limit(1).send().await?;
         let item = scan.items().first().context("it holds something")?;
