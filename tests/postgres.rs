@@ -150,7 +150,8 @@ async fn reads(url: &str) -> anyhow::Result<String> {
     let (scheme, place) = url.split_once("://").context("a URL")?;
     let place = place.split_once('@').map_or(place, |(_, place)| place);
     let reader = open(Connection::new(format!("{scheme}://{READER}@{place}")))?;
-    let question = Question { sql: "SELECT item ->> 'title' AS title FROM {t}".to_owned(), bound: Vec::new() };
+    let question =
+        Question { sql: "SELECT item ->> 'title' AS title FROM {t}".to_owned(), bound: Vec::new() };
     let rows = reader.ask(names[0], &question).await?;
     ensure!(rows.len() == 1, "{rows:?}");
     ensure!(reader.ask(names[1], &question).await.is_err(), "it reads what nobody let it read");

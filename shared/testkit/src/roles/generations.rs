@@ -124,7 +124,12 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
         let is_there = async || anyhow::Ok(store.tables(&table).await?.iter().any(|(it, _)| *it == table));
         ensure!(is_there().await?, "a generation that is still fed lost its table");
         // Once its consumer is gone, the clock's next round removes what nobody feeds or reads.
-        account.around.mapped.lock().unwrap_or_else(PoisonError::into_inner).remove(&format!("{PREFIX}{}", candidate.name(micrograph, name)));
+        account
+            .around
+            .mapped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&format!("{PREFIX}{}", candidate.name(micrograph, name)));
         asked(&mut function, &delivery::scheduled()).await?;
         ensure!(!is_there().await?, "the table of a generation that is gone stays");
         ensure!(!account.items(&read.name(micrograph, name)).await?.is_empty(), "what is read is gone");
