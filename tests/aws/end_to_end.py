@@ -9,6 +9,9 @@ What the emulator (MiniStack 1.5.15) lacks, why, and what covers it instead:
   infra/aws/test/platform.test.ts look at it. The archive of ours is used.
 - CloudFront, Route 53's latency and health checks, certificates: they answer for names on the internet. The edge stack is
   not deployed; infra/aws/test/edge.test.ts runs its function and checks its template.
+- Aurora: its databases are containers, which not every machine can run, and never pause. The stack of reporting is not
+  deployed; infra/aws/test/database.test.ts compares it with the manifest, and tests/postgres/run runs its binary in each of
+  its roles, and its projection in the sample shop, on a PostgreSQL.
 - An event bus takes no events from another region. What the deployed rules select for another region goes to a queue
   beside their target, from which this script puts it on the other bus: the patterns, and so the loop guard, are as
   deployed.
