@@ -7,7 +7,7 @@ use bytes::Bytes;
 use embedded::dynamodb::StreamBatch;
 use embedded::events::Target as BusTarget;
 use embedded::events::pattern::Pattern;
-use embedded::mapping::{Deadline, Handler, MappingConfig};
+use embedded::mapping::{Backoff, Deadline, Handler, MappingConfig};
 use embedded::topic::Subscription;
 use embedded::{DynamoDb, EventSourceMapping, QueueConfig};
 use micrograph::App;
@@ -26,6 +26,10 @@ pub const DEAD_LETTERS: &str = "-dead-letters";
 
 /// How long a batch is gathered locally: long enough to fill one under load, too short to be noticed.
 const WINDOW: Duration = Duration::from_millis(50);
+
+/// When what a store outside of the process did not take comes again: in two and a half minutes a server is started anew,
+/// and nothing is given up until then.
+const OUTSIDE: Backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_mins(2) };
 
 /// How long a function has for each second of its timeout: one machine does the work of many, and may be busy with
 /// something else. Below six, for which a queue hides what was received.
@@ -151,7 +155,8 @@ pub fn map(suite: &Suite, app: &Arc<App>, function: &Function) -> anyhow::Result
     let mut mappings = suite.mappings.lock().unwrap_or_else(PoisonError::into_inner);
     for config in configs {
         if let Entry::Vacant(mapping) = mappings.entry(config.queue.clone()) {
-            let config = MappingConfig { timeout, ..config };
+            let backoff = function.relational.map_or(config.backoff, |_| OUTSIDE);
+            let config = MappingConfig { timeout, backoff, ..config };
             let handler = handler(app, function, &suite.tally);
             mapping.insert(EventSourceMapping::start(suite.queues.clone(), config, handler)?);
         }
