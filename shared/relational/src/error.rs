@@ -13,7 +13,12 @@ pub(crate) fn failure(operation: &'static str, table: &str, error: sqlx::Error) 
             return StoreError::Refused { operation, table: table.to_owned(), reason };
         }
     }
-    StoreError::Transient { operation, table: table.to_owned(), source: Box::new(error) }
+    // What is said of an error of sqlx's has its source in it.
+    let why = match error {
+        sqlx::Error::PoolTimedOut => "no connection in time: PostgreSQL is away, or busy".to_owned(),
+        error => error.to_string(),
+    };
+    StoreError::Transient { operation, table: table.to_owned(), source: why.into() }
 }
 
 /// An item that can't be stored will not be stored later; one that can't be read may be, by another build.

@@ -87,9 +87,9 @@ pub struct PostgresStore {
 /// Why PostgreSQL can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NoConnection {
-    /// The URL is none of PostgreSQL's.
-    #[error("the address of PostgreSQL can't be used")]
-    Url(#[source] sqlx::Error),
+    /// The URL is none of PostgreSQL's; what is said of it has its source in it, and no password.
+    #[error("the address of PostgreSQL can't be used: it is `postgres://user@host/database` ({0})")]
+    Url(String),
     /// No address is given.
     #[error("DATABASE_URL must say where PostgreSQL is")]
     Nowhere,
@@ -108,7 +108,12 @@ impl PostgresStore {
     /// # Errors
     /// Where the URL is none of PostgreSQL's.
     pub fn new(connection: &Connection, clock: fn() -> Timestamp) -> Result<Self, NoConnection> {
-        let options: PgConnectOptions = connection.url.parse().map_err(NoConnection::Url)?;
+        let scheme = connection.url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["postgres", "postgresql"].contains(&scheme) {
+            return Err(NoConnection::Url("another scheme, or none".to_owned()));
+        }
+        let options = connection.url.parse::<PgConnectOptions>();
+        let options = options.map_err(|error| NoConnection::Url(error.to_string()))?;
         let limit = connection.statement.as_millis().to_string();
         let options = options.application_name("tributary").options([
             ("statement_timeout", limit.as_str()),
@@ -346,4 +351,44 @@ pub(crate) fn possible(operation: &'static str, table: &Name, key: &Key) -> Resu
     }
     let reason = "a key is empty or too long".to_owned();
     Err(StoreError::Refused { operation, table: table.plain.clone(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::ConnectOptions as _;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    #[tokio::test]
+    async fn an_address_that_is_none_of_postgresqls_is_refused_at_once_and_not_shown() {
+        let open = |url: &str| PostgresStore::new(&Connection::new(url), || Timestamp::UNIX_EPOCH);
+        assert!(open("postgres://shop@localhost/sales").is_ok());
+        assert!(open("postgresql://shop@localhost/sales?host=/run/postgresql").is_ok());
+        for wrong in
+            ["", "sales", "mysql://shop:s3cret@localhost/sales", "postgres://shop:s3cret@localhost:x/sales"]
+        {
+            let refused = open(wrong).expect_err(wrong).to_string();
+            assert!(refused.contains("postgres://user@host/database"), "{refused}");
+            assert!(!refused.contains("s3cret"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_has_a_token_that_is_young_and_an_older_one_is_kept_for_a_while() {
+        static NOW: AtomicI64 = AtomicI64::new(1_300_000_000);
+        let credentials = aws_credential_types::Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        let tokens = Some(Tokens::new("eu-west-1", credentials));
+        let connection = Connection { tokens, ..Connection::new("postgres://reader@db.example:5433/sales") };
+        let clock = || Timestamp::constant(NOW.load(Ordering::Relaxed), 0);
+        let store = PostgresStore::new(&connection, clock).unwrap();
+        let token = |later: i64| {
+            NOW.fetch_add(later, Ordering::Relaxed);
+            let url = store.pool().connect_options().to_url_lossy();
+            percent_encoding::percent_decode_str(url.password().unwrap()).decode_utf8().unwrap().into_owned()
+        };
+        let first = token(0);
+        assert!(first.starts_with("db.example:5433/?Action=connect&DBUser=reader&"), "{first}");
+        assert_eq!(token(599), first);
+        assert_ne!(token(1), first, "ten minutes later it is another");
+    }
 }
