@@ -15,6 +15,11 @@ test('regions are all that has to be said', () => {
   assert.equal(deployment.environment.CACHE_TAGS, undefined);
 });
 
+test('how much a database may take is said, as far as it is not as usual', () => {
+  assert.deepEqual(set({ regions: [HOME] }).deployment.database, { least: 0, most: 4 });
+  assert.deepEqual(set({ regions: [HOME], database: { most: 16 } }).deployment.database, { least: 0, most: 16 });
+});
+
 test('once the edge is known, what changes is announced', () => {
   const { zoneId, zoneName, name } = DOMAIN;
   const given = set({ regions: [HOME], domain: { name, zoneId, zoneName }, distribution: 'E1A2B3C4D5E6F7' });
@@ -43,6 +48,7 @@ test('what is set up wrong is refused with what would be right', () => {
     [/has a name, a zoneId and a zoneName/, { regions: [HOME], domain: { name: DOMAIN.name } }],
     [/need a `tributary.domain`/, { regions: [HOME], apps: [{ path: '/admin', origin: 'admin.example.com' }] }],
     [/id of a distribution/, { regions: [HOME], distribution: 'shop.example.com' }],
+    [/capacity units/, { regions: [HOME], database: { most: 0.3 } }],
     [/at home in some of the regions/, { regions: [HOME], firstHomes: [AWAY] }],
   ];
   for (const [why, given] of cases) {

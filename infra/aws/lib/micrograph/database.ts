@@ -47,16 +47,15 @@ export class Database {
 
   /** Where a function runs that uses the database, and what it is told of it. */
   within({ relational }: Fn): Within {
-    const { manifest } = this.micrograph;
     const owns = relational === 'owns';
     const { attrEndpointAddress: host, attrEndpointPort: port } = this.cluster;
-    const user = owns ? manifest.micrograph : READER;
+    const user = owns ? owner(this.micrograph) : READER;
     return {
       vpc: this.vpc,
       securityGroup: this.users,
       layers: [this.layer],
       environment: {
-        DATABASE_URL: `postgres://${user}@${host}:${port}/${manifest.micrograph}?sslmode=verify-full&sslrootcert=${AUTHORITIES}`,
+        DATABASE_URL: `postgres://${user}@${host}:${port}/${owner(this.micrograph)}?sslmode=verify-full&sslrootcert=${AUTHORITIES}`,
         // No password is anywhere: IAM lets a role in as a user.
         DATABASE_AUTH: 'iam',
         ...(owns && { DATABASE_READER: READER }),
@@ -67,7 +66,7 @@ export class Database {
   /** Lets a function in, as the one who owns the tables or as one who reads them. */
   letIn(fn: lambda.Function, { relational }: Fn): void {
     const { partition, region, account } = Stack.of(fn);
-    const user = relational === 'owns' ? this.micrograph.manifest.micrograph : READER;
+    const user = relational === 'owns' ? owner(this.micrograph) : READER;
     const resource = `arn:${partition}:rds-db:${region}:${account}:dbuser:${this.cluster.attrDbClusterResourceId}/${user}`;
     fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['rds-db:connect'], resources: [resource] }));
   }
@@ -77,6 +76,11 @@ export class Database {
     const dimensionsMap = { DBClusterIdentifier: this.cluster.ref };
     return new cloudwatch.Metric({ namespace: 'AWS/RDS', metricName, dimensionsMap, statistic, period });
   }
+}
+
+/** The database's name and its owner's: of letters, digits and underscores. */
+function owner({ manifest }: Micrograph): string {
+  return manifest.micrograph.replaceAll('-', '_');
 }
 
 /** Two zones, which is the least that Aurora takes, with subnets that lead nowhere. */
@@ -114,8 +118,18 @@ function endpoints(micrograph: Micrograph, vpc: ec2.Vpc, users: ec2.SecurityGrou
   const { account } = Stack.of(vpc);
   const inside = manifest.functions.filter((it) => it.relational !== undefined);
   const needs = (is: (fn: Fn) => boolean) => inside.some(is);
-  vpc.addGatewayEndpoint('DynamoDb', { service: ec2.GatewayVpcEndpointAwsService.DYNAMODB });
-  if (needs((it) => (it.archives ?? []).length > 0)) vpc.addGatewayEndpoint('S3', { service: ec2.GatewayVpcEndpointAwsService.S3 });
+  // What is sent through them is of this account.
+  const own = () =>
+    new iam.PolicyStatement({
+      principals: [new iam.AnyPrincipal()],
+      actions: ['*'],
+      resources: ['*'],
+      conditions: { StringEquals: { 'aws:PrincipalAccount': account } },
+    });
+  vpc.addGatewayEndpoint('DynamoDb', { service: ec2.GatewayVpcEndpointAwsService.DYNAMODB }).addToPolicy(own());
+  if (needs((it) => (it.archives ?? []).length > 0)) {
+    vpc.addGatewayEndpoint('S3', { service: ec2.GatewayVpcEndpointAwsService.S3 }).addToPolicy(own());
+  }
   const { EVENTBRIDGE, LAMBDA, SQS } = ec2.InterfaceVpcEndpointAwsService;
   const used: [string, ec2.InterfaceVpcEndpointAwsService, boolean][] = [
     ['Events', EVENTBRIDGE, needs((it) => it.putsEvents)],
@@ -127,15 +141,7 @@ function endpoints(micrograph: Micrograph, vpc: ec2.Vpc, users: ec2.SecurityGrou
   const group = new ec2.SecurityGroup(micrograph, 'EndpointsGroup', { vpc, description: `Endpoints of AWS for ${manifest.micrograph}`, allowAllOutbound: false });
   group.addIngressRule(users, ec2.Port.tcp(443), 'Functions of this micrograph');
   for (const [id, service] of used.filter(([, , is]) => is)) {
-    const endpoint = vpc.addInterfaceEndpoint(id, { service, open: false, securityGroups: [group], privateDnsEnabled: true });
-    endpoint.addToPolicy(
-      new iam.PolicyStatement({
-        principals: [new iam.AnyPrincipal()],
-        actions: ['*'],
-        resources: ['*'],
-        conditions: { StringEquals: { 'aws:PrincipalAccount': account } },
-      }),
-    );
+    vpc.addInterfaceEndpoint(id, { service, open: false, securityGroups: [group], privateDnsEnabled: true }).addToPolicy(own());
   }
 }
 
@@ -165,11 +171,11 @@ function aurora(micrograph: Micrograph, vpc: ec2.Vpc, group: ec2.SecurityGroup):
   });
   const cluster = new rds.CfnDBCluster(micrograph, 'Database', {
     dbClusterIdentifier: name,
-    databaseName: manifest.micrograph,
+    databaseName: owner(micrograph),
     engine: ENGINE.engineType,
     ...(ENGINE.engineVersion?.fullVersion && { engineVersion: ENGINE.engineVersion.fullVersion }),
     port: PORT,
-    masterUsername: manifest.micrograph,
+    masterUsername: owner(micrograph),
     masterUserAuthenticationType: 'iam-db-auth',
     enableIamDatabaseAuthentication: true,
     storageEncrypted: true,
