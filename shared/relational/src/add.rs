@@ -63,7 +63,7 @@ pub(crate) async fn run(store: &PostgresStore, table: &Name, dots: &[Dot]) -> Re
     }
     let (set, seqs): (_, Vec<String>) = (one.set(), first.keys().map(ToString::to_string).collect());
     for is_there in [false, true] {
-        let update = store.on(ADD, table, &one.key).bind(format!("upto{set}")).bind(format!("applied{set}"));
+        let update = table.on(ADD, &one.key).bind(format!("upto{set}")).bind(format!("applied{set}"));
         let update = update.bind(one.base.to_string()).bind(&seqs).bind(&of).bind(&names).bind(&values);
         let row = update.fetch_optional(store.pool()).await.map_err(failed)?;
         if let Some(row) = row {
@@ -82,7 +82,7 @@ pub(crate) async fn run(store: &PostgresStore, table: &Name, dots: &[Dot]) -> Re
             return Err(StoreError::Transient { operation: OPERATION, table: table.plain.clone(), source });
         }
         let insert = "INSERT INTO {t} (pk, sk) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        store.on(insert, table, &one.key).execute(store.pool()).await.map_err(failed)?;
+        table.on(insert, &one.key).execute(store.pool()).await.map_err(failed)?;
     }
     Ok(written(outcomes, 1))
 }

@@ -113,19 +113,17 @@ async fn settle(
         rows += usize::try_from(row.try_get::<i64, _>(4).map_err(failed)?).unwrap_or(0);
     }
     for (new, key) in some.iter().zip(&keys) {
-        let outcome = match told.get(key) {
+        let mut outcome = match told.get(key) {
             Some((true, _)) => Some(Outcome::Applied),
             Some((false, stamp)) => stamp.compare(new.version, &new.hash),
             None => None,
         };
-        outcomes.push(match outcome {
-            Some(outcome) => outcome,
+        if outcome.is_none() {
             // Another write came between this one's look and its guard.
-            None => {
-                let stamp = store.stamp(OPERATION, table, &new.child(), ("v", "h")).await?;
-                stamp.compare(new.version, &new.hash).unwrap_or(Outcome::Stale(None))
-            }
-        });
+            let stamp = store.stamp(OPERATION, table, &new.child(), ("v", "h")).await?;
+            outcome = stamp.compare(new.version, &new.hash);
+        }
+        outcomes.push(outcome.unwrap_or(Outcome::Stale(None)));
     }
     Ok(rows)
 }

@@ -171,7 +171,7 @@ fn encode(value: &AttributeValue, json: &mut String) -> Result<(), NoItem> {
             })
         })?,
         AttributeValue::Ns(numbers) => {
-            tagged("$ns", json, |json| list(numbers, json, |it, json| digits(it, json)))?
+            tagged("$ns", json, |json| list(numbers, json, |it, json| digits(it, json)))?;
         }
         AttributeValue::Bs(all) => tagged("$bs", json, |json| {
             list(all, json, |it, json| {

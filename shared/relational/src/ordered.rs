@@ -57,7 +57,7 @@ impl PostgresStore {
         const SQL: &str =
             "SELECT pk, sk, v::text, h, d, ttl, item::text, joins::text FROM {t} WHERE pk = $1 AND sk = $2";
         let failed = |error| failure(operation, &table.plain, error);
-        let row = self.on(SQL, table, key).fetch_optional(self.pool()).await.map_err(failed)?;
+        let row = table.on(SQL, key).fetch_optional(self.pool()).await.map_err(failed)?;
         let Some(row) = row else { return Ok(HashMap::new()) };
         let (_, columns) = crate::store::stored(&row).map_err(failed)?;
         columns.item().map_err(|error| unfit(operation, &table.plain, error))
@@ -96,8 +96,7 @@ impl Ordered for PostgresStore {
         let base = base.map(|base| beside(base.attributes())).transpose().map_err(unfit)?;
         let beside = text(&Step::beside(key, Version::NONE).sk).into_owned();
         let sql = if before.is_some() { ADVANCE } else { BEGIN };
-        let query =
-            self.on(sql, &name, key).bind(columns.v).bind(columns.h).bind(columns.item).bind(columns.joins);
+        let query = name.on(sql, key).bind(columns.v).bind(columns.h).bind(columns.item).bind(columns.joins);
         let mut query = query.bind(beside).bind(base);
         if let Some(before) = before {
             let upto = match before.attribute() {
@@ -124,7 +123,7 @@ impl Ordered for PostgresStore {
         let failed = |error| failure("waiting", table, error);
         let name = Name::of("waiting", table)?;
         let (first, last) = (Step::beside(key, *within.start()), Step::beside(key, *within.end()));
-        let query = self.on(SQL, &name, &first).bind(text(&last.sk).into_owned()).bind(LOOK);
+        let query = name.on(SQL, &first).bind(text(&last.sk).into_owned()).bind(LOOK);
         let rows = query.fetch_all(self.pool()).await.map_err(failed)?;
         let mut all = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -140,7 +139,7 @@ impl Ordered for PostgresStore {
         let key = Step::beside(key, waiting.version);
         possible(OPERATION, &name, &key)?;
         let joins = beside(waits(waiting)).map_err(|error| unfit(OPERATION, table, error))?;
-        let query = self.on(WAIT, &name, &key).bind(joins).bind(text(&waiting.hash).into_owned());
+        let query = name.on(WAIT, &key).bind(joins).bind(text(&waiting.hash).into_owned());
         let row = query.bind(waiting.parked).fetch_optional(self.pool()).await;
         if row.map_err(|error| failure(OPERATION, table, error))?.is_some() {
             return Ok(written(vec![Outcome::Applied], 1));

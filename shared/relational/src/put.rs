@@ -42,7 +42,7 @@ pub(crate) async fn run(store: &PostgresStore, table: &Name, put: &Put) -> Resul
                 Body::Tombstone => "{}".to_owned(),
             };
             let gone = put.body == Body::Tombstone;
-            let query = store.on(WHOLE, table, &put.key).bind(packed).bind(text(&put.hash).into_owned());
+            let query = table.on(WHOLE, &put.key).bind(packed).bind(text(&put.hash).into_owned());
             let query = query.bind(gone).bind(gone.then(|| store.expiry())).bind(view);
             (query, ("v".to_owned(), "h".to_owned()))
         }
@@ -59,7 +59,7 @@ pub(crate) async fn run(store: &PostgresStore, table: &Name, put: &Put) -> Resul
                 Body::Tombstone => attributes.insert(of("d"), AttributeValue::Bool(true)),
             };
             let columns = Columns::of(&attributes).map_err(unfit)?;
-            let query = store.on(PART, table, &put.key).bind(columns.item).bind(columns.joins);
+            let query = table.on(PART, &put.key).bind(columns.item).bind(columns.joins);
             let query = query
                 .bind(name_of(source).into_owned())
                 .bind(of("d"))
@@ -74,15 +74,12 @@ pub(crate) async fn run(store: &PostgresStore, table: &Name, put: &Put) -> Resul
     if row.try_get(0).map_err(failed)? {
         return Ok(written(vec![Outcome::Applied], 1));
     }
-    let known = Stamp::at(&row, 1).map_err(failed)?.compare(put.version, &put.hash);
-    let outcome = match known {
-        Some(outcome) => Some(outcome),
+    let mut outcome = Stamp::at(&row, 1).map_err(failed)?.compare(put.version, &put.hash);
+    if outcome.is_none() {
         // Another write came between this one's look and its guard.
-        None => {
-            let stamp = store.stamp(OPERATION, table, &put.key, (&stamp.0, &stamp.1)).await?;
-            stamp.compare(put.version, &put.hash)
-        }
-    };
+        let stamp = store.stamp(OPERATION, table, &put.key, (&stamp.0, &stamp.1)).await?;
+        outcome = stamp.compare(put.version, &put.hash);
+    }
     // What was swept meanwhile is gone for good reason: what came is older than it.
     Ok(written(vec![outcome.unwrap_or(Outcome::Stale(None))], 1))
 }

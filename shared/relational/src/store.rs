@@ -170,11 +170,6 @@ impl PostgresStore {
         ((self.clock)() + self.tombstone_horizon).as_second()
     }
 
-    /// Runs a statement on an item.
-    pub(crate) fn on<'q>(&self, sql: &str, table: &Name, key: &Key) -> Query<'q, Postgres, PgArguments> {
-        sqlx::query(table.in_sql(sql)).bind(text(&key.pk).into_owned()).bind(text(&key.sk).into_owned())
-    }
-
     /// The version and the digest of an item.
     pub(crate) async fn stamp(
         &self,
@@ -184,7 +179,7 @@ impl PostgresStore {
         (v, h): (&str, &str),
     ) -> Result<Stamp, StoreError> {
         let sql = format!("SELECT {v}::text, {h} FROM {{t}} t WHERE pk = $1 AND sk = $2");
-        let row = self.on(&sql, table, key).fetch_optional(&self.pool).await;
+        let row = table.on(&sql, key).fetch_optional(self.pool()).await;
         let row = row.map_err(|error| failure(operation, &table.plain, error))?;
         row.as_ref()
             .map_or(Ok(Stamp::default()), |row| Stamp::at(row, 0))
@@ -217,7 +212,7 @@ impl Store for PostgresStore {
         let name = Name::of(OPERATION, table)?;
         let failed = |error| failure(OPERATION, table, error);
         let after = after.unwrap_or_else(|| Key::new("", ""));
-        let rows = self.on(SQL, &name, &after).bind(PAGE_ROWS).bind(PAGE_BYTES);
+        let rows = name.on(SQL, &after).bind(PAGE_ROWS).bind(PAGE_BYTES);
         let rows = rows.fetch_all(&self.pool).await.map_err(failed)?;
         let mut page = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -282,6 +277,11 @@ impl Name {
             return Err(StoreError::Refused { operation, table: plain.to_owned(), reason });
         }
         Ok(Self { plain: plain.to_owned(), quoted: quoted(plain) })
+    }
+
+    /// A statement on an item, with its key bound.
+    pub fn on<'q>(&self, sql: &str, key: &Key) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(self.in_sql(sql)).bind(text(&key.pk).into_owned()).bind(text(&key.sk).into_owned())
     }
 
     /// A statement of this crate's or of a micrograph's own, with the quoted name in the place of `{t}`: nothing else of it
