@@ -140,11 +140,13 @@ impl Report {
             return Err(UserError::bad_input("to must be later than from"));
         }
         let columns = self.cuts.iter().map(|cut| cut.column());
-        let columns: String = columns.map(|(name, value)| format!("{value} AS {name}, ")).collect();
+        let mut columns: Vec<String> = columns.map(|(name, value)| format!("{value} AS {name}")).collect();
+        columns.push("currency".to_owned());
+        let columns = columns.join(", ");
         let places: Vec<String> = (1..=self.cuts.len() + 1).map(|place| place.to_string()).collect();
         let places = places.join(", ");
         let sql = format!(
-            "SELECT {columns}currency, {SUMS} FROM ({LINES}) sale GROUP BY {places}
+            "SELECT {columns}, {SUMS} FROM ({LINES}) sale GROUP BY {places}
              ORDER BY coalesce(sum(amount) FILTER (WHERE kind = 'order'), 0) DESC, {places} LIMIT $5::bigint"
         );
         let category = self.category.map(|category| match category {
