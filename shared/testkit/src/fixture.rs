@@ -158,8 +158,8 @@ impl Heard {
 /// Fails where `schema.graphql` in a service's folder isn't the schema that its code serves; with the variable
 /// `UPDATE_SCHEMA` set, writes it.
 pub async fn schema_is_committed(micrograph: Micrograph, folder: &str) -> anyhow::Result<()> {
-    let app = App::new(micrograph, Environment::nowhere());
-    let sdl = &app.subgraph().context("the micrograph serves no subgraph")?.sdl;
+    let fixture = Fixture::new(micrograph).await?;
+    let sdl = &fixture.app.subgraph().context("the micrograph serves no subgraph")?.sdl;
     let path = Path::new(folder).join("schema.graphql");
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(&path, sdl)?;

@@ -275,12 +275,11 @@ impl Law {
             self.trials(logs, On::Memory, self.cases, &|trial| runtime.block_on(self.in_memory(trial)))?;
         if self.embedded_cases > 0 {
             let embedded = DynamoDb::in_memory().map_err(|error| Broken(error.to_string()))?;
-            let (on, tables) = match &self.relational {
-                Some(make) => (On::Relational, Tables::Relational(runtime.block_on(async { make() }))),
-                None => {
-                    let client = self.client.clone().unwrap_or_else(|| embedded.client());
-                    (On::DynamoDb, Tables::DynamoDb(client))
-                }
+            let (on, tables) = if let Some(make) = &self.relational {
+                (On::Relational, Tables::Relational(runtime.block_on(async { make() })))
+            } else {
+                let client = self.client.clone().unwrap_or_else(|| embedded.client());
+                (On::DynamoDb, Tables::DynamoDb(client))
             };
             let number = AtomicUsize::new(0);
             let more = self.trials(logs, on, self.embedded_cases, &|trial| {

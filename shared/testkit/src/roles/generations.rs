@@ -119,22 +119,30 @@ pub(super) async fn work(account: &Account, binary: &str) -> anyhow::Result<()> 
     for mapping in fed {
         mapping.stop().await;
     }
-    if let Some(Beside { store, .. }) = account.beside_with(&read.name(micrograph, name)) {
-        let table = format!("{PREFIX}{}", candidate.name(micrograph, name));
-        let is_there = async || anyhow::Ok(store.tables(&table).await?.iter().any(|(it, _)| *it == table));
-        ensure!(is_there().await?, "a generation that is still fed lost its table");
-        // Once its consumer is gone, the clock's next round removes what nobody feeds or reads.
-        account
-            .around
-            .mapped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&format!("{PREFIX}{}", candidate.name(micrograph, name)));
-        asked(&mut function, &delivery::scheduled()).await?;
-        ensure!(!is_there().await?, "the table of a generation that is gone stays");
-        ensure!(!account.items(&read.name(micrograph, name)).await?.is_empty(), "what is read is gone");
+    if account.beside_with(&read.name(micrograph, name)).is_some() {
+        left_over(account, &mut function, name, (read, candidate)).await?;
     }
     ends(function).await
+}
+
+/// A relational table stays as long as its generation is fed, and goes once its consumer is gone.
+async fn left_over(
+    account: &Account,
+    function: &mut Function,
+    projection: &str,
+    (read, given_up): (Generation, Generation),
+) -> anyhow::Result<()> {
+    let name = given_up.name(account.app.name(), projection);
+    let table = format!("{PREFIX}{name}");
+    let Some(Beside { store, .. }) = account.relational.as_ref() else { return Ok(()) };
+    let is_there = async || anyhow::Ok(store.tables(&table).await?.iter().any(|(it, _)| *it == table));
+    ensure!(is_there().await?, "a generation that is still fed lost its table");
+    account.around.mapped.lock().unwrap_or_else(PoisonError::into_inner).remove(&table);
+    asked(function, &delivery::scheduled()).await?;
+    ensure!(!is_there().await?, "the table of a generation that is gone stays");
+    let read = read.name(account.app.name(), projection);
+    ensure!(!account.items(&read).await?.is_empty(), "what is read is gone");
+    Ok(())
 }
 
 impl Account {
