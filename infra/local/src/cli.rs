@@ -80,9 +80,8 @@ struct Options {
     /// Let the gateway keep answers that everyone may have (64 MiB); what changes is dropped
     #[arg(long, global = true)]
     cache: bool,
-    /// A PostgreSQL for the micrographs that need one, such as reporting: postgres://user@host/database, a database of its
-    /// own for each state
-    #[arg(long, global = true, value_name = "URL", env = "TRIBUTARY_POSTGRES")]
+    /// A PostgreSQL for the micrographs that need one, such as reporting; a database of its own for each state
+    #[arg(long, global = true, value_name = "postgres://USER@HOST/DATABASE", env = "TRIBUTARY_POSTGRES")]
     postgres: Option<String>,
     /// An HTTP cache in front of the graph that takes PURGE with the header cache-tag; may be given several times
     #[arg(long, global = true, value_name = "URL")]
