@@ -204,8 +204,8 @@ async fn reports(url: &str) -> anyhow::Result<String> {
     refuses(&shop).await?;
     let before = everything(&shop.suite).await?;
 
-    let rebuild = Ask::Rebuild { of: sales(), swap: true };
-    let Answer::Rebuilt(rebuilt) = generations::answer(&shop.suite, rebuild, &|_| {}).await? else {
+    let asked_for = Ask::Rebuild { of: sales(), swap: true };
+    let Answer::Rebuilt(rebuilt) = generations::answer(&shop.suite, asked_for, &|_| {}).await? else {
         anyhow::bail!("no answer to a rebuild");
     };
     ensure!(rebuilt.audit.is_clean() && rebuilt.alias.active == rebuilt.generation, "{rebuilt:?}");
