@@ -9,7 +9,16 @@ use tokio::sync::watch;
 ///
 /// It keeps nothing of a change but that there was one: however many there were since somebody looked, they are one.
 #[derive(Clone, Debug, Default)]
-pub struct Changes(Arc<Mutex<BTreeMap<Tag, watch::Sender<()>>>>);
+pub struct Changes(Arc<Mutex<BTreeMap<Tag, Waiting>>>);
+
+/// Those who wait for one row.
+#[derive(Debug, Default)]
+struct Waiting {
+    woken: watch::Sender<()>,
+    /// How many they are. A channel counts its receivers too, but those that are being dropped still, once the map's lock is
+    /// released.
+    listeners: usize,
+}
 
 /// One who waits for changes; dropped, it is forgotten.
 #[derive(Debug)]
@@ -23,23 +32,25 @@ impl Changes {
     /// Wakes who waits for rows under these tags: once what changed can be read.
     pub fn tell<'a>(&self, tags: impl IntoIterator<Item = &'a Tag>) {
         let waiting = self.waiting();
-        for woken in tags.into_iter().filter_map(|tag| waiting.get(tag)) {
-            woken.send_replace(());
+        for row in tags.into_iter().filter_map(|tag| waiting.get(tag)) {
+            row.woken.send_replace(());
         }
     }
 
     /// Waits for changes of rows under a tag, from now on.
     pub fn listen(&self, tag: Tag) -> Listener {
-        let woken = self.waiting().entry(tag.clone()).or_insert_with(|| watch::channel(()).0).subscribe();
-        Listener { changes: self.clone(), tag, woken }
+        let mut waiting = self.waiting();
+        let row = waiting.entry(tag.clone()).or_default();
+        row.listeners += 1;
+        Listener { changes: self.clone(), tag, woken: row.woken.subscribe() }
     }
 
     /// How many wait.
     pub fn listeners(&self) -> usize {
-        self.waiting().values().map(watch::Sender::receiver_count).sum()
+        self.waiting().values().map(|row| row.listeners).sum()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Tag, watch::Sender<()>>> {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Tag, Waiting>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,8 +66,11 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut waiting = self.changes.waiting();
-        if waiting.get(&self.tag).is_some_and(|woken| woken.receiver_count() <= 1) {
-            waiting.remove(&self.tag);
+        if let Some(row) = waiting.get_mut(&self.tag) {
+            row.listeners -= 1;
+            if row.listeners == 0 {
+                waiting.remove(&self.tag);
+            }
         }
     }
 }
@@ -65,6 +79,11 @@ impl Drop for Listener {
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const ROUNDS: usize = 60_000;
+    /// How often a thread looks for the other one before it gives up.
+    const MOST_LOOKS: usize = 100_000_000;
 
     #[test]
     fn changes_that_nobody_looked_at_are_one_and_who_goes_is_forgotten() {
@@ -85,5 +104,35 @@ mod tests {
         drop(second);
         assert_eq!(changes.listeners(), 0);
         assert!(changes.waiting().is_empty());
+    }
+
+    /// Two threads meet before and after each time that both stop listening.
+    #[test]
+    fn who_goes_at_the_same_moment_as_another_is_forgotten_too() {
+        let (changes, row) = (Changes::default(), Tag::partition("shop-orders", "1"));
+        let (met, left) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let meet = |at: usize| {
+            met.fetch_add(1, Ordering::AcqRel);
+            let both = (0..MOST_LOOKS).any(|_| {
+                std::thread::yield_now();
+                met.load(Ordering::Acquire) >= 2 * at
+            });
+            assert!(both, "the other thread is gone");
+        };
+        let come_and_go = || {
+            for round in 0..ROUNDS {
+                let listener = changes.listen(row.clone());
+                meet(3 * round + 1);
+                drop(listener);
+                meet(3 * round + 2);
+                left.fetch_add(changes.waiting().len(), Ordering::Relaxed);
+                meet(3 * round + 3);
+            }
+        };
+        std::thread::scope(|threads| {
+            threads.spawn(come_and_go);
+            threads.spawn(come_and_go);
+        });
+        assert_eq!(left.into_inner(), 0);
     }
 }
