@@ -150,4 +150,5 @@ cases! {
     shareable
     skip_include
     unions
+    unions_in_part
 }
