@@ -30,23 +30,14 @@ use crate::planner::PlanError;
 use crate::request::Request;
 use crate::subscription::{Reply, Streams};
 use crate::supergraph::Supergraph;
-use crate::transport::{CachingTransport, InFlight, ResilientTransport, SubgraphResponse, Transport};
+use crate::transport::{
+    CachingTransport, InFlight, ResilientTransport, SubgraphResponse, TRACE_AND_CLIENT, Transport,
+};
 use crate::usage::Recorder;
 use crate::variables::Variables;
 
 /// The header that brings the key to [`Explain::Key`].
 pub const EXPLAIN_KEY: &str = "x-explain-key";
-
-/// Headers that are handed on to subgraphs whatever the configuration says.
-const ALWAYS_FORWARDED: [HeaderName; 7] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("apollographql-client-name"),
-    HeaderName::from_static("apollographql-client-version"),
-    HeaderName::from_static("graphql-client-name"),
-    HeaderName::from_static("graphql-client-version"),
-    HeaderName::from_static(CONSISTENCY_TOKEN),
-];
 
 /// Answers GraphQL requests from a supergraph's subgraphs. Cheap to clone: clones share everything.
 #[derive(Clone)]
@@ -562,7 +553,8 @@ impl Shared {
 
     fn forwarded(&self, headers: &HeaderMap, request: &Request) -> HeaderMap {
         let mut forwarded = HeaderMap::new();
-        for name in ALWAYS_FORWARDED.iter().chain(&self.config.forwarded_headers) {
+        let token = HeaderName::from_static(CONSISTENCY_TOKEN);
+        for name in TRACE_AND_CLIENT.iter().chain([&token]).chain(&self.config.forwarded_headers) {
             for value in headers.get_all(name) {
                 forwarded.append(name.clone(), value.clone());
             }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 pub use by_hash::HashedDocument;
 pub(crate) use caching::CachingTransport;
@@ -30,6 +30,17 @@ pub(crate) use resilient::ResilientTransport;
 pub use resilient::{Breaker, DEADLINE, Resilience};
 #[cfg(feature = "sigv4")]
 pub use sigv4::SigV4;
+
+/// Headers that tell of the trace and of the client, and change nothing of the answer: handed on whatever the configuration
+/// says.
+pub(crate) const TRACE_AND_CLIENT: [HeaderName; 6] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("apollographql-client-version"),
+    HeaderName::from_static("graphql-client-name"),
+    HeaderName::from_static("graphql-client-version"),
+];
 
 /// Sends requests to subgraphs. One method, so that HTTP, Lambda `Invoke` and calls within the process look
 /// alike to the gateway.

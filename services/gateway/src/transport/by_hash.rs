@@ -11,20 +11,7 @@ use serde_json::value::RawValue;
 
 use freshness::{CONSISTENCY_TOKEN, GENERATIONS, GENERATIONS_EXTENSION};
 
-use super::SubgraphResponse;
-use super::resilient::DEADLINE;
-
-/// Headers that don't change what is answered. A cache that goes by the URL knows nothing of any other: a request that has
-/// one is for nobody else.
-const NEUTRAL: [HeaderName; 7] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("apollographql-client-name"),
-    HeaderName::from_static("apollographql-client-version"),
-    HeaderName::from_static("graphql-client-name"),
-    HeaderName::from_static("graphql-client-version"),
-    DEADLINE,
-];
+use super::{DEADLINE, SubgraphResponse, TRACE_AND_CLIENT};
 
 /// The deepest that values of variables may nest to be put in order.
 const DEEPEST: usize = 128;
@@ -64,7 +51,9 @@ impl HashedDocument {
     /// The URL of a query, of at most `limit` bytes; none where it has to go by POST, because it is for one alone, or too
     /// long.
     pub(super) fn url(&self, base: &str, body: &[u8], headers: &HeaderMap, limit: usize) -> Option<String> {
-        let is_neutral = |name: &HeaderName| name == GENERATIONS || NEUTRAL.contains(name);
+        // A cache that goes by the URL knows nothing of headers that change the answer: a request with one is for nobody else.
+        let is_neutral =
+            |name: &HeaderName| name == GENERATIONS || name == DEADLINE || TRACE_AND_CLIENT.contains(name);
         if headers.contains_key(CONSISTENCY_TOKEN) || !headers.keys().all(is_neutral) {
             return None;
         }
