@@ -74,7 +74,7 @@ export function costTables(arithmetic: boolean): string {
 
   const standingThere = [...manifests.map((it) => (OTHER_REGIONS > 0 ? inRegion(it, 'here') : it)), archive]
     .map((it) => ({ name: it.micrograph, lines: standing(it) }))
-    .concat({ name: 'registry', lines: registryStanding() }, { name: 'gateway', lines: gatewayStanding() });
+    .concat({ name: 'registry', lines: registryStanding() }, { name: 'gateway', lines: gatewayStanding(serving.length) });
   table('A month of standing still, in each region', ['service', 'US$'], standingThere.map(({ name, lines }) => [name, dollars(total(lines))]));
   for (const { name, lines } of standingThere) explained(name, lines);
   return `${parts.join('\n')}`;

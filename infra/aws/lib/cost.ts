@@ -79,8 +79,9 @@ export const ASSUMED = {
   /** KB of an answer to a client, of a line that is logged for an invocation. */
   answerKb: 4,
   logKb: 1,
-  /** Processes of the gateway that are warm at any time. */
+  /** Processes of the gateway that are warm at any time; operations that clients send by different names. */
   gateways: 1,
+  operations: 20,
 };
 
 export type Writes = Record<string, Record<string, { items: number; in_transactions: number }>>;
@@ -264,17 +265,21 @@ function database({ functions, relational = [] }: Manifest): Line[] {
 
 /** Errors, throttles and failures: of a function behind an API. */
 const ALARMS_OF_API = 3;
+const DASHBOARD: Line = { what: 'dashboard', each: 1, price: PRICES.dashboard };
 
 /** What the registry costs where nobody publishes, a month, in a region. */
 export function registryStanding(): Line[] {
-  return [{ what: 'alarms', each: ALARMS_OF_API, price: PRICES.alarm }];
+  return [{ what: 'alarms', each: ALARMS_OF_API, price: PRICES.alarm }, DASHBOARD];
 }
 
 /** What the gateway costs besides its requests, a month, in a region: each minute a process looks for a newer graph, and says what was used. */
-export function gatewayStanding(): Line[] {
+export function gatewayStanding(subgraphs: number): Line[] {
   const minutes = (30 * 24 * 60 * ASSUMED.gateways) / 1e6;
   return [
-    { what: 'alarms', each: ALARMS_OF_API, price: PRICES.alarm },
+    // That of subgraphs is one for each.
+    { what: 'alarms', each: ALARMS_OF_API + 1 + subgraphs, price: PRICES.alarm },
+    DASHBOARD,
+    { what: 'metrics of our own', each: 4 * ASSUMED.operations + 3 * subgraphs + 1, price: PRICES.metric },
     { what: 'S3, looks at the pointer (millions)', each: minutes, price: PRICES.s3Get },
     { what: 'S3, usage written (millions)', each: minutes, price: PRICES.s3Put },
   ];

@@ -7,6 +7,7 @@ import { privateBucket } from './bucket.ts';
 import { type Deployment, DeploymentError } from './deployment.ts';
 import { except, exceptWildcard } from './exceptions.ts';
 import { makeFunction } from './function.ts';
+import { measure } from './gateway-metrics.ts';
 import { serve } from './http-api.ts';
 import type { RegistryManifest } from './registry-stack.ts';
 
@@ -107,7 +108,7 @@ export class GatewayStack extends Stack {
     );
     this.fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['dynamodb:GetItem', 'dynamodb:PutItem'], resources: [this.documents.tableArn] }));
     allowSubgraphs(this, deployment, this.fn);
-    const { api, stage } = serve(this, deployment, {
+    const served = serve(this, deployment, {
       name: 'gateway',
       description: `The graph in ${region}`,
       fn: this.fn,
@@ -117,9 +118,10 @@ export class GatewayStack extends Stack {
       rate: 2_000,
       burst: 4_000,
     });
-    this.api = api;
-    this.stage = stage;
-    deployment.publish(this, 'gateway/url', domain ? `https://${domain.of(region)}` : api.apiEndpoint);
+    this.api = served.api;
+    this.stage = served.stage;
+    measure(this, { deployment, region, fn: this.fn, served, alarmTopic });
+    deployment.publish(this, 'gateway/url', domain ? `https://${domain.of(region)}` : this.api.apiEndpoint);
     if (domain) names(this, deployment, region, domain);
   }
 }

@@ -3,6 +3,7 @@
 import { aws_apigatewayv2_authorizers as authorizers, Duration, aws_iam as iam, type aws_lambda as lambda, type aws_s3 as s3, aws_sns as sns, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { privateBucket } from './bucket.ts';
+import { dashboard, rowsOfApi } from './dashboard.ts';
 import { type Deployment, DeploymentError } from './deployment.ts';
 import { except, exceptWildcard } from './exceptions.ts';
 import { makeFunction } from './function.ts';
@@ -64,7 +65,7 @@ export class RegistryStack extends Stack {
       environment: { [bucket.variable]: this.bucket.bucketName, ...guard(tokens) },
     });
     allowStore(this.fn, this.bucket, bucket.usage);
-    const { api } = serve(this, deployment, {
+    const served = serve(this, deployment, {
       name: service,
       description: `Checks and deploys schemas in ${region}`,
       fn: this.fn,
@@ -75,8 +76,9 @@ export class RegistryStack extends Stack {
         ? { open: 'The registry itself checks the bearer token of each request, and what its holder may do to which subgraph.' }
         : { authorizer: new authorizers.HttpIamAuthorizer() }),
     });
+    dashboard(this, deployment, service, region, rowsOfApi(served, this.fn, region));
     deployment.publish(this, 'registry/bucket', this.bucket.bucketName);
-    deployment.publish(this, 'registry/url', api.apiEndpoint);
+    deployment.publish(this, 'registry/url', served.api.apiEndpoint);
   }
 }
 

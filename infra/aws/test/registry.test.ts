@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
@@ -119,11 +120,59 @@ test('whoever asks for the gateway of a region is told its own name', () => {
 });
 
 test('what can go wrong with registry and gateway has an alarm that somebody is told of', () => {
-  for (const [stack, name] of [[registry, 'registry'], [gateway, 'gateway']] as const) {
+  for (const [stack, name, more] of [[registry, 'registry', []], [gateway, 'gateway', ['slow', 'subgraphs']]] as const) {
     const alarms = resources(stack, 'AWS::CloudWatch::Alarm');
-    assert.deepEqual(alarms.map((it) => it.AlarmName).sort(), ['errors', 'failures', 'throttles'].map((what) => `shop-${name}-${what}`));
+    assert.deepEqual(alarms.map((it) => it.AlarmName).sort(), ['errors', 'failures', 'throttles', ...more].sort().map((what) => `shop-${name}-${what}`));
     for (const alarm of alarms) assert.equal(alarm.AlarmActions.length, 1, alarm.AlarmName);
     one(stack, 'AWS::Logs::LogGroup', (it) => it.LogGroupName === `/aws/apigateway/shop-${name}`);
+  }
+  // Which subgraphs there are is not known here: the alarm is of all of them in the region.
+  const { Metrics: [of], Threshold } = one(gateway, 'AWS::CloudWatch::Alarm', (it) => it.AlarmName === 'shop-gateway-subgraphs');
+  assert.equal(of.Expression, `SELECT SUM(SubgraphErrors) FROM SCHEMA("Tributary/shop", Region, Subgraph) WHERE Region = '${HOME}'`);
+  assert.deepEqual([of.Period, of.ReturnData, Threshold], [300, true, 20]);
+});
+
+/** The metrics on a stack's dashboard, by the titles of its graphs. */
+function graphs(stack: Stack): Map<string, Json[]> {
+  const { DashboardBody: body } = one(stack, 'AWS::CloudWatch::Dashboard', () => true);
+  const text: string = body['Fn::Join'][1].map((it: Json) => (typeof it === 'string' ? it : 'resource')).join('');
+  return new Map(JSON.parse(text).widgets.map(({ properties: it }: Json) => [it.title, it.metrics]));
+}
+
+/** A metric of the gateway's own on the dashboard: its name and its dimensions. */
+function own(metric: Json[]): [string, string[]] | undefined {
+  const { expression } = metric.at(-1) as Json;
+  if (expression === undefined) {
+    const [namespace, name, ...dimensions] = metric;
+    return namespace === 'Tributary/shop' ? [name, dimensions.filter((it, at) => at % 2 === 0 && typeof it === 'string')] : undefined;
+  }
+  const sum = /^SELECT SUM\((\w+)\) FROM SCHEMA\("Tributary\/shop", (.*?)\) WHERE Region = '([a-z0-9-]+)'/.exec(expression);
+  const search = /^SEARCH\('\{"Tributary\/shop",(.*?)\} MetricName="(\w+)" Region="([a-z0-9-]+)"', 'p99'\)$/.exec(expression);
+  assert.equal(sum?.[3] ?? search?.[3], HOME, expression);
+  return [(sum?.[1] ?? search?.[2])!, (sum?.[2] ?? search?.[1])!.split(/, ?/)];
+}
+
+test('all that the gateway measures is on its dashboard, by the dimensions that it writes', () => {
+  const readme = readFileSync(new URL('../../../services/gateway/README.md', import.meta.url), 'utf8');
+  // A row names metrics, then the dimensions that they have all.
+  const rows = [...readme.matchAll(/^\| (`(?:Gateway|Subgraph)[A-Z].*?) \| ?(.*?) ?\|$/gm)];
+  const names = (text: string) => [...text.replaceAll(/\(.*?\)/g, '').matchAll(/`([A-Z]\w+)`/g)].map(([, it]) => it!);
+  const measured = new Map(rows.flatMap(([, metrics, dimensions]) => names(metrics!).map((it) => [it, ['Region', ...names(dimensions!)]])));
+  assert.equal(measured.size, 8);
+  const shown = [...graphs(gateway).values()].flat().map(own).filter((it) => it !== undefined);
+  for (const [name, dimensions] of shown) assert.deepEqual(dimensions, measured.get(name), name);
+  assert.deepEqual(new Set(shown.map(([name]) => name)), new Set(measured.keys()));
+});
+
+test('each region has a dashboard of its registry and of its gateway', () => {
+  for (const [all, name] of [[suite.registries, 'registry'], [suite.gateways, 'gateway']] as const) {
+    for (const stack of all) {
+      one(stack, 'AWS::CloudWatch::Dashboard', (it) => it.DashboardName === `shop-${name}-${stack.region}`);
+      const shown = graphs(stack);
+      for (const title of ['Requests', 'Refused (4xx), failed (5xx)', 'From request to answer, ms', 'Duration, ms', 'Errors, throttles']) {
+        assert.ok(shown.has(title), `${name}: ${title}`);
+      }
+    }
   }
 });
 
