@@ -1,6 +1,8 @@
 //! All that is worked out of one supergraph: its client schema, its planner, and the operations seen so far.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use graphql_tools::parser::query::Value;
@@ -69,6 +71,8 @@ pub(crate) struct Known {
     pub(crate) operation: Operation,
     /// What the usage log knows it by, where there is one.
     pub(crate) signature: Option<Arc<Signature>>,
+    /// How often it was asked since it is known.
+    asked: AtomicU64,
     prepared: Mutex<Vec<(Variant, Arc<Prepared>)>>,
 }
 
@@ -127,6 +131,7 @@ impl Engine {
             return Err(vec![GraphQlError::new(codes::BODY_TOO_LARGE, message)]);
         }
         if let Some(known) = self.operations.get(&AskedFor { text, name }) {
+            known.asked.fetch_add(1, Ordering::Relaxed);
             return Ok(known);
         }
         let key: Asked = (Arc::from(text), name.map(Arc::from));
@@ -137,7 +142,8 @@ impl Engine {
             let operation =
                 operation::parse(&key.0, name, &engine.schema, &engine.validator, &config.limits)?;
             let signature = config.usage.as_ref().and_then(|_| usage::signed(&key.0, name));
-            let known = Arc::new(Known { operation, signature, prepared: Mutex::default() });
+            let (asked, prepared) = (AtomicU64::new(1), Mutex::default());
+            let known = Arc::new(Known { operation, signature, asked, prepared });
             if key.0.len() <= KEPT_TEXT {
                 engine.operations.insert(key, Arc::clone(&known));
             }
@@ -146,11 +152,10 @@ impl Engine {
         .await
     }
 
-    /// Prepares what another engine had prepared; tells how many operations that were.
+    /// Prepares what another engine had prepared, of the operations that are asked most; tells how many those were.
     pub(crate) async fn warm(self: &Arc<Self>, before: &Self, config: &Arc<Config>) -> usize {
-        let hot: Vec<(Asked, Arc<Known>)> = before.operations.iter().take(WARMED).collect();
         let mut warmed = 0;
-        for ((text, name), known) in hot {
+        for ((text, name), known) in before.hot(WARMED) {
             let Ok(operation) = self.operation(&text, name.as_deref(), config).await else { continue };
             let mut prepared = true;
             for variant in known.variants() {
@@ -159,6 +164,14 @@ impl Engine {
             warmed += usize::from(prepared);
         }
         warmed
+    }
+
+    /// The operations that were asked most.
+    fn hot(&self, most: usize) -> Vec<(Asked, Arc<Known>)> {
+        let mut known: Vec<(Asked, Arc<Known>)> = self.operations.iter().collect();
+        known.sort_by_cached_key(|(_, known)| Reverse(known.asked.load(Ordering::Relaxed)));
+        known.truncate(most);
+        known
     }
 
     /// The plan and the shape of an operation under some conditions: known already, or worked out now.
@@ -323,6 +336,19 @@ mod tests {
         };
         let (one, other) = (plan("{ one }").await, plan("query Named { ... { one } }").await);
         assert!(Arc::ptr_eq(&one, &other));
+    }
+
+    #[tokio::test]
+    async fn the_operations_that_are_asked_most_are_those_to_be_planned_for_again() {
+        let config = Arc::new(Config::default());
+        let engine = engine(&config);
+        for (text, times) in [("{ one }", 1), ("{ two }", 3), ("{ one two }", 2)] {
+            for _ in 0..times {
+                engine.operation(text, None, &config).await.unwrap();
+            }
+        }
+        let hot: Vec<String> = engine.hot(2).into_iter().map(|((text, _), _)| text.to_string()).collect();
+        assert_eq!(hot, ["{ two }", "{ one two }"]);
     }
 
     #[tokio::test]
