@@ -58,6 +58,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
+    /// Whether clients are shown why a subgraph failed, as it tells; what a subgraph has against the request itself always is.
+    pub error_detail: bool,
     /// Whether equal queries to a subgraph that are under way at once are sent once.
     pub share_in_flight: bool,
     /// What GraphiQL shows on GET with `Accept: text/html`; `None` serves no page.
@@ -158,6 +160,7 @@ impl Default for Config {
             explain: Explain::default(),
             heartbeat: Duration::from_secs(5),
             introspection: true,
+            error_detail: true,
             share_in_flight: true,
             graphiql: Some(Graphiql::default()),
         }

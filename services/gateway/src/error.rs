@@ -155,6 +155,11 @@ pub mod codes {
     /// The gateway failed.
     pub const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 
+    /// Whether a code asks a client to send its document along, which is no failure.
+    pub(crate) fn asks_for_document(code: &str) -> bool {
+        matches!(code, PERSISTED_QUERY_NOT_FOUND | PERSISTED_QUERY_NOT_SUPPORTED)
+    }
+
     /// Whether a code says that a subgraph could not answer, which may pass.
     pub(crate) fn is_outage(code: &str) -> bool {
         matches!(

@@ -2,6 +2,7 @@
 
 mod answer;
 mod entities;
+mod reported;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) variables: &'a Variables,
     pub(crate) deadline: Instant,
     pub(crate) subgraph_timeout: Duration,
+    /// Whether clients are shown why a subgraph failed.
+    pub(crate) error_detail: bool,
     pub(crate) generations: Mutex<Pinned<'a>>,
 }
 
@@ -65,7 +68,7 @@ pub(crate) async fn execute_event(
     let mut outcome = Outcome::new();
     lock(&execution.generations).note(&events.subgraph, &event.headers);
     let targets = Targets::Objects(vec![outcome.root]);
-    answer::apply(&mut outcome, events, targets, event, &execution.engine.schema);
+    answer::apply(&mut outcome, execution, events, targets, event);
     execution.finish(plan, outcome).await
 }
 
@@ -151,7 +154,7 @@ impl Execution<'_> {
                 span.record("status", response.status.as_u16());
                 span.record("response.bytes", response.body.len());
                 lock(&self.generations).note(&fetch.subgraph, &response.headers);
-                answer::apply(&mut outcome, fetch, targets, &response, &self.engine.schema);
+                answer::apply(&mut outcome, self, fetch, targets, &response);
             }
             Err(error) => {
                 span.record("error", error.to_string());

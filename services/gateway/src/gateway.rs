@@ -221,7 +221,7 @@ impl Gateway {
             &Measured {
                 name: seen.name(),
                 took: begun.elapsed(),
-                failed: !answer.codes.is_empty(),
+                failed: !answer.codes.iter().all(|code| codes::asks_for_document(code)),
                 bytes: answer.body.len(),
                 cache: seen.cache,
             },
@@ -510,6 +510,7 @@ impl Shared {
             variables: &asked.variables,
             deadline,
             subgraph_timeout: self.config.subgraph_timeout,
+            error_detail: self.config.error_detail,
             generations: Mutex::new(self.generations.pinned()),
         }
     }

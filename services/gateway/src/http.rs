@@ -258,10 +258,7 @@ fn status(answer: &Answer, media: Media, method: Method) -> StatusCode {
 
 /// Whether the answer tells a client to send its document along: Apollo's clients expect it with status 200.
 fn is_unknown_document(answer: &Answer) -> bool {
-    let is = |code: &String| {
-        code == codes::PERSISTED_QUERY_NOT_FOUND || code == codes::PERSISTED_QUERY_NOT_SUPPORTED
-    };
-    answer.codes.iter().any(is)
+    answer.codes.iter().any(|code| codes::asks_for_document(code))
 }
 
 /// The length of the URL that a client would send a query of so many bytes to.

@@ -380,3 +380,19 @@ async fn an_operation_that_may_cost_too_much_is_not_run() {
     assert_eq!(json_of(&refused)["errors"][0]["extensions"]["cost"], 10);
     assert_eq!(subgraph.asked(), 0);
 }
+
+#[tokio::test]
+async fn why_a_subgraph_failed_is_for_who_may_know() {
+    let subgraph = Subgraph::new(&[]);
+    let failure = r#"{"data":null,"errors":[{"message":"10.0.0.1 refused","path":["price"],"extensions":{"sql":"1"}}]}"#;
+    subgraph.answers(StatusCode::OK, &[], failure);
+    let told = async |config: Config| {
+        let answer = post(&subgraph.gateway(config), &[], json!({ "query": "{ price }" })).await;
+        json_of(&answer)["errors"][0].clone()
+    };
+    let open = told(Config::default()).await;
+    assert_eq!((&open["message"], &open["extensions"]["sql"]), (&json!("10.0.0.1 refused"), &json!("1")));
+    let closed = told(Config { error_detail: false, ..Config::default() }).await;
+    let extensions = json!({ "code": "DOWNSTREAM_SERVICE_ERROR", "serviceName": "main" });
+    assert_eq!(closed, json!({ "message": "main failed", "path": ["price"], "extensions": extensions }));
+}

@@ -93,6 +93,19 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "GATEWAY_SUBGRAPH_TIMEOUT")]
     subgraph_timeout: u64,
 
+    /// Seconds that this subgraph has, where that is less; may be given several times.
+    #[arg(long, value_name = "NAME=SECONDS", value_parser = timeout, env = "GATEWAY_TIMEOUTS", value_delimiter = ',')]
+    timeout: Vec<(String, Duration)>,
+
+    /// Seconds that a whole request has; on Lambda no more than its invocation.
+    #[arg(long, value_name = "SECONDS", default_value_t = 25, env = "GATEWAY_REQUEST_TIMEOUT")]
+    request_timeout: u64,
+
+    /// Bytes that a URL may have: 8,192 for CloudFront, 10,240 for an API Gateway alone. Clients are told to send by POST what
+    /// would be longer.
+    #[arg(long, value_name = "BYTES", default_value_t = 8_192, env = "GATEWAY_URL_BYTES")]
+    url_bytes: usize,
+
     /// A request header to hand on to subgraphs, besides `authorization`; may be given several times.
     #[arg(long, value_name = "NAME", env = "GATEWAY_FORWARD_HEADERS", value_delimiter = ',')]
     forward_header: Vec<http::HeaderName>,
@@ -159,8 +172,8 @@ struct Arguments {
     #[arg(long, env = "GATEWAY_STREAM")]
     stream: bool,
 
-    /// Close introspection, plans and `GraphiQL`, and refuse what a browser may have been made to send, as fits a graph in
-    /// production.
+    /// Close introspection, plans, `GraphiQL` and why subgraphs failed, and refuse what a browser may have been made to send,
+    /// as fits a graph in production.
     #[arg(long, env = "GATEWAY_PRODUCTION")]
     production: bool,
 
@@ -176,6 +189,12 @@ fn pair(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write it as name=value".to_owned()),
     }
+}
+
+fn timeout(text: &str) -> Result<(String, Duration), String> {
+    let (name, seconds) = pair(text)?;
+    let seconds: u64 = seconds.parse().map_err(|_| "write it as name=seconds".to_owned())?;
+    Ok((name, Duration::from_secs(seconds)))
 }
 
 #[tokio::main]
@@ -436,8 +455,10 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
     let bytes = |megabytes: Option<u64>| megabytes.map(|megabytes| megabytes << 20);
     let mut config = Config {
         subgraph_timeout: Duration::from_secs(arguments.subgraph_timeout),
+        request_timeout: Duration::from_secs(arguments.request_timeout),
         override_labels: arguments.override_label.clone(),
         introspection: !arguments.production,
+        error_detail: !arguments.production,
         csrf_guard: arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
         cache: CacheSizes { answers: bytes(arguments.cache), subgraphs: bytes(arguments.subgraph_cache) },
@@ -448,6 +469,8 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
         slow_after: (arguments.slow_after > 0).then(|| Duration::from_millis(arguments.slow_after)),
         ..Config::default()
     };
+    config.limits.url_bytes = arguments.url_bytes;
+    config.resilience.timeouts.extend(arguments.timeout.iter().cloned());
     config.forwarded_headers.extend(arguments.forward_header.iter().cloned());
     Ok(config)
 }

@@ -2,35 +2,24 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Outcome, Targets, entities, report_failure};
+use super::reported::SubgraphError;
+use super::{Execution, Outcome, Targets, entities, report_failure};
 use crate::alias;
 use crate::cache_control::CachePolicy;
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::plan::{Fetch, KeyRename, Path, PathStep, Target};
-use crate::schema::{Kind, Schema};
+use crate::schema::Kind;
 use crate::store::{Node, ObjectId, Store};
 use crate::transport::SubgraphResponse;
 
-/// An error as a subgraph reports it. What does not fit the specification is left out, not refused.
-#[derive(Deserialize)]
-struct SubgraphError {
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    path: Option<Vec<Value>>,
-    #[serde(default)]
-    extensions: Option<Map<String, Value>>,
-}
-
 pub(super) fn apply(
     outcome: &mut Outcome,
+    execution: &Execution<'_>,
     fetch: &Fetch,
     targets: Targets,
     response: &SubgraphResponse,
-    schema: &Schema,
 ) {
     let policy = if response.status.is_success() && !fetch.is_mutation {
         CachePolicy::from_headers(&response.headers)
@@ -48,7 +37,7 @@ pub(super) fn apply(
         outcome.cache = CachePolicy::NO_STORE;
         let places = Places::new(outcome, fetch, &targets);
         for error in errors {
-            translated(fetch, &places, error, outcome);
+            translated(fetch, &places, error, execution.error_detail, outcome);
         }
     }
     let Some(data) = data else {
@@ -57,6 +46,7 @@ pub(super) fn apply(
         }
         return;
     };
+    let schema = &execution.engine.schema;
     let is_object =
         |name: &str| schema.get(name).is_none_or(|def| !matches!(def.kind, Kind::Interface | Kind::Union));
     match (&fetch.target, targets) {
@@ -212,14 +202,10 @@ impl Places {
 }
 
 /// Turns a subgraph's error into one for each place in the client's answer that it is about.
-fn translated(fetch: &Fetch, places: &Places, error: SubgraphError, out: &mut Outcome) {
-    let mut extensions = error.extensions.unwrap_or_default();
-    extensions.entry("code").or_insert_with(|| Value::from(codes::DOWNSTREAM_SERVICE_ERROR));
-    extensions.insert("serviceName".to_owned(), Value::from(fetch.subgraph.as_str()));
-    let message =
-        error.message.unwrap_or_else(|| "the subgraph reported an error without a message".to_owned());
-    let base = GraphQlError { message, locations: Vec::new(), path: None, extensions: Box::new(extensions) };
-    let path: Vec<PathSegment> = error.path.unwrap_or_default().into_iter().map_while(segment).collect();
+fn translated(fetch: &Fetch, places: &Places, mut error: SubgraphError, detail: bool, out: &mut Outcome) {
+    let path: Vec<PathSegment> =
+        error.path.take().unwrap_or_default().into_iter().map_while(segment).collect();
+    let base = error.for_client(&fetch.subgraph, detail);
     let places = places.of(fetch, &path);
     if places.is_empty() {
         return report_failure(out, fetch, &base);
