@@ -128,6 +128,41 @@ pub struct Limits {
     pub errors: usize,
 }
 
+/// A name of no limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no limit {0}: there are those of the README's table")]
+pub struct UnknownLimit(String);
+
+impl Limits {
+    /// Sets a limit by its name.
+    ///
+    /// # Errors
+    /// Where there is none of that name.
+    pub fn set(&mut self, name: &str, value: u32) -> Result<(), UnknownLimit> {
+        let sizes = [
+            ("body_bytes", &mut self.body_bytes),
+            ("url_bytes", &mut self.url_bytes),
+            ("tokens", &mut self.tokens),
+            ("depth", &mut self.depth),
+            ("aliases", &mut self.aliases),
+            ("root_fields", &mut self.root_fields),
+            ("directives", &mut self.directives),
+            ("fields", &mut self.fields),
+            ("subscriptions", &mut self.subscriptions),
+            ("errors", &mut self.errors),
+        ];
+        let costs = [("cost", &mut self.cost), ("list_size", &mut self.list_size)];
+        if let Some((_, limit)) = sizes.into_iter().find(|(known, _)| *known == name) {
+            *limit = usize::try_from(value).unwrap_or(usize::MAX);
+        } else if let Some((_, limit)) = costs.into_iter().find(|(known, _)| *known == name) {
+            *limit = value.into();
+        } else {
+            return Err(UnknownLimit(name.to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// What GraphiQL opens with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Graphiql {
@@ -183,5 +218,30 @@ impl Default for Limits {
             subscriptions: 1_000,
             errors: 100,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The README's table names limits, some in a row of several.
+    #[test]
+    fn every_limit_that_the_readme_names_can_be_set() {
+        let readme = include_str!("../README.md");
+        let table = readme.split("### Limits").nth(1).unwrap().split("### ").next().unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split([':', '|']).next());
+        let is_name =
+            |it: &&str| it.len() > 3 && it.chars().all(|char| char.is_ascii_lowercase() || char == '_');
+        let named: Vec<&str> =
+            rows.flat_map(|row| row.split('`')).filter(is_name).chain(["list_size"]).collect();
+        assert!(named.len() >= 12, "{named:?}");
+        let mut limits = Limits::default();
+        for (value, name) in (1..).zip(&named) {
+            let before = limits;
+            limits.set(name, value).unwrap();
+            assert_ne!(limits, before, "{name}");
+        }
+        assert_eq!(limits.set("size", 1), Err(UnknownLimit("size".to_owned())));
     }
 }

@@ -111,7 +111,7 @@ mod tests {
     fn who_goes_at_the_same_moment_as_another_is_forgotten_too() {
         let (changes, row) = (Changes::default(), Tag::partition("shop-orders", "1"));
         let (met, left) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let meet = |at: usize| {
+        let together = |at: usize| {
             met.fetch_add(1, Ordering::AcqRel);
             let both = (0..MOST_LOOKS).any(|_| {
                 std::thread::yield_now();
@@ -122,11 +122,11 @@ mod tests {
         let come_and_go = || {
             for round in 0..ROUNDS {
                 let listener = changes.listen(row.clone());
-                meet(3 * round + 1);
+                together(3 * round + 1);
                 drop(listener);
-                meet(3 * round + 2);
+                together(3 * round + 2);
                 left.fetch_add(changes.waiting().len(), Ordering::Relaxed);
-                meet(3 * round + 3);
+                together(3 * round + 3);
             }
         };
         std::thread::scope(|threads| {

@@ -14,8 +14,8 @@ use gateway::transport::{HttpTransport, Transport};
 #[cfg(feature = "sigv4")]
 use gateway::transport::{InvokeTransport, SigV4};
 use gateway::{
-    CacheSizes, Config, Explain, Gateway, Graphiql, PersistedQueries, Subgraph, Supergraph, TrustedDocuments,
-    Usage, UsageInStore, compose,
+    CacheSizes, Config, Explain, Gateway, Graphiql, Limits, PersistedQueries, Subgraph, Supergraph,
+    TrustedDocuments, Usage, UsageInStore, compose,
 };
 use schemas::{ContractName, Schemas, Variant};
 use tokio::net::TcpListener;
@@ -101,10 +101,10 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 25, env = "GATEWAY_REQUEST_TIMEOUT")]
     request_timeout: u64,
 
-    /// Bytes that a URL may have: 8,192 for CloudFront, 10,240 for an API Gateway alone. Clients are told to send by POST what
-    /// would be longer.
-    #[arg(long, value_name = "BYTES", default_value_t = 8_192, env = "GATEWAY_URL_BYTES")]
-    url_bytes: usize,
+    /// What a request may cost: `depth`, `cost`, `aliases` and the others of the README's table; `url_bytes` is 8,192 for
+    /// CloudFront, and 10,240 for an API Gateway alone. May be given several times.
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = limit, env = "GATEWAY_LIMITS", value_delimiter = ',')]
+    limit: Vec<(String, u32)>,
 
     /// A request header to hand on to subgraphs, besides `authorization`; may be given several times.
     #[arg(long, value_name = "NAME", env = "GATEWAY_FORWARD_HEADERS", value_delimiter = ',')]
@@ -189,6 +189,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write it as name=value".to_owned()),
     }
+}
+
+fn limit(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = pair(text)?;
+    let number: u32 = number.parse().map_err(|_| "write it as name=number".to_owned())?;
+    Limits::default().set(&name, number).map_err(|error| error.to_string())?;
+    Ok((name, number))
 }
 
 fn timeout(text: &str) -> Result<(String, Duration), String> {
@@ -469,7 +476,9 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
         slow_after: (arguments.slow_after > 0).then(|| Duration::from_millis(arguments.slow_after)),
         ..Config::default()
     };
-    config.limits.url_bytes = arguments.url_bytes;
+    for (name, number) in &arguments.limit {
+        config.limits.set(name, *number)?;
+    }
     config.resilience.timeouts.extend(arguments.timeout.iter().cloned());
     config.forwarded_headers.extend(arguments.forward_header.iter().cloned());
     Ok(config)
