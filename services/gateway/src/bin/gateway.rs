@@ -298,7 +298,7 @@ async fn signed(transport: HttpTransport, arguments: &Arguments) -> anyhow::Resu
     let credentials = config.credentials_provider().context("there are no AWS credentials to sign with")?;
     let signer = SigV4::new(credentials, || now().into());
     let transport = Arc::new(transport.signed(Arc::new(signer.clone())));
-    let mut transport = InvokeTransport::new(signer, transport)?;
+    let mut transport = InvokeTransport::new(signer, transport);
     for (name, address) in &arguments.subgraph {
         transport = transport.with_address(name, address);
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{SigV4, SubgraphEvents, SubgraphRequest, SubgraphResponse, Transport, TransportError, Unsigned};
@@ -28,7 +28,8 @@ const CONTENT_TYPE: &str = "application/json";
 /// A function gets the request as from an API Gateway's HTTP API (payload 2.0), and answers as to one, so that the same
 /// function may stand behind a function URL too.
 pub struct InvokeTransport {
-    client: reqwest::Client,
+    /// Made when a function is invoked first: where there is none, no start has to wait for it.
+    client: OnceLock<reqwest::Client>,
     signer: SigV4,
     addresses: HashMap<String, String>,
     endpoint: Option<String>,
@@ -81,13 +82,8 @@ struct Answer {
 
 impl InvokeTransport {
     /// Signs with `signer`; `others` sends what goes to no function.
-    ///
-    /// # Errors
-    /// Where no client can be made.
-    pub fn new(signer: SigV4, others: Arc<dyn Transport>) -> Result<Self, TransportError> {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT).tcp_nodelay(true).build();
-        let client = client.map_err(|error| TransportError::Unreachable(telemetry::error_chain(&error)))?;
-        Ok(Self { client, signer, addresses: HashMap::new(), endpoint: None, others })
+    pub fn new(signer: SigV4, others: Arc<dyn Transport>) -> Self {
+        Self { client: OnceLock::new(), signer, addresses: HashMap::new(), endpoint: None, others }
     }
 
     /// Sends a subgraph's requests to `address` in place of the supergraph's.
@@ -102,6 +98,14 @@ impl InvokeTransport {
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, reqwest::Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = reqwest::Client::builder().connect_timeout(CONNECT).tcp_nodelay(true).build()?;
+        Ok(self.client.get_or_init(|| made))
     }
 
     async fn invoke(
@@ -125,7 +129,8 @@ impl InvokeTransport {
         let signed =
             signed.map_err(|error| TransportError::Unreachable(format!("it can't be signed: {error}")))?;
         let sent = self
-            .client
+            .client()
+            .map_err(|error| unreachable("no client of Lambda", &error))?
             .post(url)
             .headers(signed)
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
@@ -297,7 +302,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let credentials = Credentials::new("KEY", "secret", None, None, "test");
         let signer = SigV4::new(SharedCredentialsProvider::new(credentials), || SystemTime::UNIX_EPOCH);
-        (InvokeTransport::new(signer, Arc::new(Others)).unwrap().with_endpoint(endpoint), seen)
+        (InvokeTransport::new(signer, Arc::new(Others)).with_endpoint(endpoint), seen)
     }
 
     fn request(url: &str, query: &str) -> SubgraphRequest {
