@@ -99,6 +99,31 @@ async fn who_wrote_reads_it_in_every_domain() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_shows_what_it_wrote_in_every_domain() -> anyhow::Result<()> {
+    let shop = shop(false).await?;
+    let sku = skus(&shop).await?.remove(0);
+    let counted = |product: &Value| {
+        let number = |value: &Value| value.as_i64().unwrap_or_default();
+        (number(&product["unitsSold"]), number(&product["stock"]["reserved"]))
+    };
+    let query = format!(r#"{{ product(sku: "{sku}") {{ unitsSold stock {{ reserved }} }} }}"#);
+    let (sold, reserved) = counted(&json_of(&send(&shop, &query, None).await?)?["data"]["product"]);
+    for number in 1..6_i64 {
+        // Orders answers for the order, popularity for what was sold of its product, inventory for what is reserved.
+        let mutation = format!(
+            r#"mutation {{ placeOrder(input: {{ country: "France", lines: [{{ sku: "{sku}", quantity: 2 }}] }}) {{
+                ... on OrderChanged {{ order {{ lines {{ product {{ unitsSold stock {{ reserved }} }} }} }} }} }} }}"#
+        );
+        let answer = json_of(&send(&shop, &mutation, None).await?)?;
+        assert_eq!(answer["extensions"], Value::Null, "{answer}");
+        let product = &answer["data"]["placeOrder"]["order"]["lines"][0]["product"];
+        assert_eq!(counted(product), (sold + 2 * number, reserved + 2 * number), "{answer}");
+    }
+    shop.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_not_ours_is_no_reason_to_wait() -> anyhow::Result<()> {
     let shop = shop(false).await?;
     let write = freshness::Write::new("pricing", "ProductPriced", "nothing", 9);

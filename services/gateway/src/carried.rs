@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use freshness::{CACHE_TAG, CONSISTENCY_BEHIND, CONSISTENCY_TOKEN, Tags};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// The most tokens that are handed to a client together.
 const MOST_TOKENS: usize = 8;
+
+/// The most bytes of tokens that a subgraph is asked with, once an operation has some of its own: where headers may be
+/// 10 KiB in all, it must stay possible to ask.
+const MOST_BYTES: usize = 4 << 10;
 
 /// The headers of the subgraphs' answers, merged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +44,29 @@ impl Carried {
         }
     }
 
+    /// Asks to be shown what was written so far, and, as far as there is room, what the client wrote before.
+    pub(crate) fn ask(&self, headers: &mut HeaderMap) {
+        if self.tokens.is_empty() {
+            return;
+        }
+        let own = self.tokens.iter().map(String::as_str);
+        let brought = headers.get_all(CONSISTENCY_TOKEN).into_iter().filter_map(|it| it.to_str().ok());
+        let brought = brought.flat_map(|text| text.split(',')).map(str::trim);
+        let mut all = String::new();
+        for token in own.chain(brought.filter(|it| !it.is_empty() && !self.tokens.contains(*it))) {
+            if all.len() + token.len() < MOST_BYTES {
+                if !all.is_empty() {
+                    all.push(',');
+                }
+                all.push_str(token);
+            }
+        }
+        match HeaderValue::from_str(&all) {
+            Ok(all) if !all.is_empty() => _ = headers.insert(CONSISTENCY_TOKEN, all),
+            _ => {}
+        }
+    }
+
     /// The tokens as one header's value.
     pub(crate) fn token(&self) -> Option<String> {
         let tokens: Vec<&str> = self.tokens.iter().map(String::as_str).collect();
@@ -49,8 +76,6 @@ impl Carried {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -69,5 +94,30 @@ mod tests {
         assert_eq!(carried.token().unwrap(), "one,two");
         assert_eq!(carried.behind, ["pricing-offers".to_owned()].into());
         assert_eq!(Carried::default().token(), None);
+    }
+
+    fn asked(carried: &Carried, brought: &[&str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for token in brought {
+            headers.append(CONSISTENCY_TOKEN, HeaderValue::from_str(token).unwrap());
+        }
+        carried.ask(&mut headers);
+        let all = headers.get_all(CONSISTENCY_TOKEN).into_iter();
+        all.map(|it| it.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_written_so_far_is_asked_for_before_what_was_brought_and_never_too_much() {
+        let nothing = Carried::default();
+        assert!(asked(&nothing, &[]).is_empty());
+        assert_eq!(asked(&nothing, &["one, two", "three"]), ["one, two", "three"], "as it came");
+
+        let mut carried = Carried::default();
+        let written = [(CONSISTENCY_TOKEN.parse().unwrap(), HeaderValue::from_static("new"))];
+        carried.take(&HeaderMap::from_iter(written));
+        assert_eq!(asked(&carried, &[]), ["new"]);
+        assert_eq!(asked(&carried, &["one, new", "two"]), ["new,one,two"]);
+        let long = "x".repeat(MOST_BYTES - 8);
+        assert_eq!(asked(&carried, &[&long, "one", "two"]), [format!("new,{long},one")]);
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) subgraph_timeout: Duration,
     /// Whether clients are shown why a subgraph failed.
     pub(crate) error_detail: bool,
+    /// Whether each fetch is to show what those before it wrote: so it is within a mutation.
+    pub(crate) shows_own_writes: bool,
     pub(crate) generations: Mutex<Pinned<'a>>,
 }
 
@@ -84,7 +86,7 @@ pub(crate) async fn open(execution: &Execution<'_>, events: &Fetch) -> Result<Su
     let Some((body, _)) = execution.question(events, &Outcome::new()) else {
         return Err(GraphQlError::new(codes::INTERNAL, "the subscription listens to nothing"));
     };
-    let request = execution.request(events, body);
+    let request = execution.request(events, body, &Carried::default());
     let patience = request.timeout;
     let opened = timeout(patience, execution.transport.subscribe(request)).await;
     opened.unwrap_or(Err(TransportError::TimedOut(patience))).map_err(|error| failed(&error))
@@ -147,7 +149,7 @@ impl Execution<'_> {
             response.bytes = tracing::field::Empty,
             error = tracing::field::Empty,
         );
-        let answer = self.send(fetch, body).instrument(span.clone()).await;
+        let answer = self.send(fetch, body, outcome).instrument(span.clone()).await;
         let mut outcome = lock(outcome);
         match answer {
             Ok(response) => {
@@ -217,10 +219,13 @@ impl Execution<'_> {
         Some((Bytes::from(body), targets))
     }
 
-    fn request(&self, fetch: &Fetch, body: Bytes) -> SubgraphRequest {
+    fn request(&self, fetch: &Fetch, body: Bytes, so_far: &Carried) -> SubgraphRequest {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let mut headers = self.headers.clone();
         lock(&self.generations).ask(&fetch.subgraph, &mut headers);
+        if self.shows_own_writes {
+            so_far.ask(&mut headers);
+        }
         SubgraphRequest {
             subgraph: fetch.subgraph.clone(),
             url: self.engine.address(&fetch.subgraph),
@@ -232,8 +237,13 @@ impl Execution<'_> {
         }
     }
 
-    async fn send(&self, fetch: &Fetch, body: Bytes) -> Result<SubgraphResponse, TransportError> {
-        let request = self.request(fetch, body);
+    async fn send(
+        &self,
+        fetch: &Fetch,
+        body: Bytes,
+        outcome: &Mutex<Outcome>,
+    ) -> Result<SubgraphResponse, TransportError> {
+        let request = self.request(fetch, body, &lock(outcome).carried);
         let patience = request.timeout;
         let answer = match self.in_flight.filter(|_| !fetch.is_mutation) {
             None => timeout(patience, self.transport.send(request)).await,

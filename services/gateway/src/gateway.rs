@@ -511,6 +511,7 @@ impl Shared {
             deadline,
             subgraph_timeout: self.config.subgraph_timeout,
             error_detail: self.config.error_detail,
+            shows_own_writes: asked.known.operation.kind == OperationKind::Mutation,
             generations: Mutex::new(self.generations.pinned()),
         }
     }

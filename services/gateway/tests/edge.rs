@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use gateway::transport::{Handler, InProcess};
+use gateway::transport::{Handler, InProcess, SubgraphRequest, SubgraphResponse, Transport, TransportError};
 use gateway::{CacheSizes, Config, Gateway, Limits, PersistedQueries, TrustedDocuments};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -321,6 +323,87 @@ async fn tokens_go_out_with_what_was_written_and_come_back_with_what_is_asked() 
     let body = json!({ "query": "{ price }", "extensions": { "consistencyToken": "other" } });
     let _ = post(&gateway, &[], body).await;
     assert_eq!(subgraph.headers.lock().unwrap()["x-consistency-token"], "other");
+}
+
+/// Two subgraphs; who was asked with which tokens, in order. Every answer gives a token, but those of `prices` to queries:
+/// they are never there in time.
+struct Writing {
+    inner: Arc<InProcess>,
+    asked: Mutex<Vec<(String, String)>>,
+}
+
+#[async_trait]
+impl Transport for Writing {
+    async fn send(&self, request: SubgraphRequest) -> Result<SubgraphResponse, TransportError> {
+        let tokens = request.headers.get_all("x-consistency-token").into_iter();
+        let tokens: Vec<&str> = tokens.map(|it| it.to_str().unwrap()).collect();
+        let kind = if request.is_mutation { "changes" } else { "reads" };
+        let who = format!("{}-{kind}", request.subgraph);
+        self.asked.lock().unwrap().push((who.clone(), tokens.join(" | ")));
+        let is_late = request.subgraph == "prices" && !request.is_mutation;
+        let name = if is_late { "x-consistency-behind" } else { "x-consistency-token" };
+        let value = HeaderValue::from_str(&who).unwrap();
+        let mut response = self.inner.send(request).await?;
+        response.headers.insert(name, value);
+        Ok(response)
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_is_shown_what_it_wrote_itself_and_a_query_only_what_it_brings() {
+    const LINK: &str =
+        "extend schema @link(url: \"https://specs.apollo.dev/federation/v2.5\", import: [\"@key\"])\n\n";
+    let orders = format!(
+        "{LINK}type Query {{ product: Product }} type Mutation {{ order: Product }} type Product @key(fields: \"id\") {{ id: ID! }}"
+    );
+    let prices = format!(
+        "{LINK}type Mutation {{ reprice: Product }} type Product @key(fields: \"id\") {{ id: ID! price: Int }}"
+    );
+    let product = json!({ "__typename": "Product", "id": "a" });
+    let subgraphs = [
+        (
+            "orders",
+            orders.as_str(),
+            json!({ "Query": { "product": product }, "Mutation": { "order": product } }),
+        ),
+        (
+            "prices",
+            prices.as_str(),
+            json!({ "Mutation": { "reprice": product }, "entities": { "Product": [{ "id": "a", "price": 1 }] } }),
+        ),
+    ];
+    let transport = Arc::new(Writing { inner: support::transport_of(&subgraphs).0, asked: Mutex::default() });
+    let gateway =
+        support::gateway_with(&subgraphs, Arc::clone(&transport) as Arc<dyn Transport>, Config::default());
+    let asked = async |query: &str, headers: &[(&str, &str)]| {
+        let answer = post(&gateway, headers, json!({ "query": query })).await;
+        (answer, std::mem::take(&mut *transport.asked.lock().unwrap()))
+    };
+
+    let (answer, log) = asked("mutation { order { price } reprice { id } last: order { id } }", &[]).await;
+    let behind = json!({ "behind": ["prices-reads"] });
+    assert_eq!(json_of(&answer)["data"]["order"]["price"], 1);
+    assert_eq!(json_of(&answer)["extensions"]["consistency"], behind, "and what it is not shown is named");
+    assert_eq!(header(&answer, "x-consistency-token"), "orders-changes,prices-changes");
+    let mut so_far = BTreeSet::new();
+    for (who, tokens) in &log {
+        assert_eq!(*tokens, Vec::from_iter(so_far.clone()).join(","), "{log:?}");
+        so_far.extend((who != "prices-reads").then(|| who.clone()));
+    }
+    let mut who: Vec<&str> = log.iter().map(|(who, _)| who.as_str()).collect();
+    who.sort_unstable();
+    assert_eq!(who, ["orders-changes", "orders-changes", "prices-changes", "prices-reads"]);
+
+    // What it brings of earlier ones stays, and no token is made up.
+    for (query, brought, first, second) in [
+        ("mutation { order { price } }", "earlier", "earlier", "orders-changes,earlier"),
+        ("{ product { price } }", "earlier, other", "earlier, other", "earlier, other"),
+    ] {
+        let (_, log) = asked(query, &[("x-consistency-token", brought)]).await;
+        assert_eq!([&*log[0].1, &*log[1].1], [first, second], "{query}");
+    }
+    let (_, log) = asked("{ product { price } }", &[]).await;
+    assert_eq!([&*log[0].1, &*log[1].1], ["", ""]);
 }
 
 #[tokio::test]
