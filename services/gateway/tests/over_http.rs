@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use gateway::transport::{
 use gateway::{Config, Gateway, Supergraph};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpListener;
 
 /// Serves `router` on a free port until the test ends, and gives its address.
@@ -200,9 +202,79 @@ fn the_program_says_what_is_wrong() {
             vec!["--supergraph", &composed, "--subgraph", "middle=http://x"],
             "no such subgraph, but left, right",
         ),
+        (vec!["--check", "--supergraph", &composed, "--hedge-after", "10000"], "a subgraph has 10s"),
     ] {
         let (works, text) = run(&arguments);
         assert!(!works && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+/// A router that counts its requests.
+fn counting(router: Router) -> (Router, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let counted = move |request: axum::extract::Request, next: axum::middleware::Next| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        next.run(request)
+    };
+    (router.layer(axum::middleware::from_fn(counted)), count)
+}
+
+#[tokio::test]
+async fn the_program_asks_subgraphs_as_often_as_it_is_told() {
+    let down = Router::new().route("/", post(|| async { StatusCode::SERVICE_UNAVAILABLE }));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("supergraph.graphql");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let settings: [(&[&str], [usize; 2]); 2] = [
+        (
+            &["--retries", "2", "--retry-pause", "1", "--breaker-failures", "1", "--breaker-rest", "3600"],
+            [3, 3],
+        ),
+        (&["--retries", "0", "--breaker-failures", "0"], [1, 2]),
+    ];
+    for (settings, expected) in settings {
+        let (router, sent) = counting(down.clone());
+        std::fs::write(&path, supergraph(&serve(router).await)).expect("a file");
+        let file = path.to_string_lossy();
+        let arguments = [&["--listen", "127.0.0.1:0", "--supergraph", &*file][..], settings].concat();
+        let mut command = tokio::process::Command::from(program(&arguments));
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("it runs");
+        let mut log = tokio::io::BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let line = log.next_line().await.expect("text").expect("a line");
+        let url = line.split_whitespace().find(|word| word.contains("http://")).expect("an address");
+        for expected in expected {
+            let asked = client.get(format!("{url}?query={{a}}")).send().await.expect("an answer");
+            let answer = asked.text().await.expect("text");
+            assert!(answer.contains(r#""data":{"a":null}"#), "{answer}");
+            assert_eq!(sent.load(Ordering::SeqCst), expected, "{settings:?}");
+        }
+    }
+}
+
+/// Where nothing else tells the region, the machine is asked for it: as often as the configuration of AWS is loaded.
+#[tokio::test]
+async fn the_configuration_of_aws_is_loaded_once_and_only_where_it_is_needed() {
+    let ttl = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")];
+    let (region, loaded) = counting(
+        Router::new()
+            .route("/latest/meta-data/placement/region", axum::routing::get(|| async { "eu-west-1" })),
+    );
+    let token = axum::routing::put(move || async move { (ttl, "token") });
+    let machine = serve(region.route("/latest/api/token", token)).await;
+    let composed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supergraphs/composed_elsewhere.graphql");
+    for (settings, expected) in [
+        (vec![], 0),
+        (vec!["--sigv4"], 1),
+        (vec!["--documents-table", "documents"], 1),
+        (vec!["--sigv4", "--documents-table", "documents"], 1),
+    ] {
+        let arguments = [&["--check", "--supergraph", composed][..], settings.as_slice()].concat();
+        let mut command = program(&arguments);
+        command.env_clear().env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &machine);
+        let output = tokio::process::Command::from(command).output().await.expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(loaded.swap(0, Ordering::SeqCst), expected, "{settings:?}");
     }
 }
 

@@ -1,11 +1,15 @@
 //! The gateway as a program: a supergraph from files, a registry's store or the subgraphs; subgraphs over HTTP.
 
+#[path = "gateway/asking.rs"]
+mod asking;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use asking::Asking;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use gateway::auth::{Auth, FromUrl};
@@ -96,6 +100,9 @@ struct Arguments {
     /// Seconds that this subgraph has, where that is less; may be given several times.
     #[arg(long, value_name = "NAME=SECONDS", value_parser = timeout, env = "GATEWAY_TIMEOUTS", value_delimiter = ',')]
     timeout: Vec<(String, Duration)>,
+
+    #[command(flatten)]
+    asking: Asking,
 
     /// Seconds that a whole request has; on Lambda no more than its invocation.
     #[arg(long, value_name = "SECONDS", default_value_t = 25, env = "GATEWAY_REQUEST_TIMEOUT")]
@@ -292,10 +299,17 @@ async fn transport(arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> 
     if arguments.sigv4 { signed(transport, arguments).await } else { Ok(Arc::new(transport)) }
 }
 
+/// The configuration of AWS, loaded by the first who needs it.
+#[cfg(feature = "sigv4")]
+async fn aws() -> &'static aws_config::SdkConfig {
+    static LOADED: tokio::sync::OnceCell<aws_config::SdkConfig> = tokio::sync::OnceCell::const_new();
+    LOADED.get_or_init(|| aws_config::load_defaults(aws_config::BehaviorVersion::latest())).await
+}
+
 #[cfg(feature = "sigv4")]
 async fn signed(transport: HttpTransport, arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> {
-    let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let credentials = config.credentials_provider().context("there are no AWS credentials to sign with")?;
+    let credentials =
+        aws().await.credentials_provider().context("there are no AWS credentials to sign with")?;
     let signer = SigV4::new(credentials, || now().into());
     let transport = Arc::new(transport.signed(Arc::new(signer.clone())));
     let mut transport = InvokeTransport::new(signer, transport);
@@ -460,8 +474,10 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
         }),
     };
     let bytes = |megabytes: Option<u64>| megabytes.map(|megabytes| megabytes << 20);
+    let subgraph_timeout = Duration::from_secs(arguments.subgraph_timeout);
     let mut config = Config {
-        subgraph_timeout: Duration::from_secs(arguments.subgraph_timeout),
+        subgraph_timeout,
+        resilience: arguments.asking.rules(subgraph_timeout)?,
         request_timeout: Duration::from_secs(arguments.request_timeout),
         override_labels: arguments.override_label.clone(),
         introspection: !arguments.production,
@@ -498,8 +514,7 @@ async fn persisted_queries(arguments: &Arguments) -> anyhow::Result<PersistedQue
 
 #[cfg(feature = "lambda")]
 async fn in_table(table: &str) -> anyhow::Result<PersistedQueries> {
-    let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let client = aws_sdk_dynamodb::Client::new(&config);
+    let client = aws_sdk_dynamodb::Client::new(aws().await);
     let documents = gateway::DynamoDocuments::new(client, table, 16 << 20, || now().as_second());
     Ok(PersistedQueries::Automatic(Arc::new(documents)))
 }
