@@ -3,7 +3,7 @@
 //! other machines too. The gateway has a graph of 26 subgraphs, which answer over HTTP from memory.
 //!
 //! `cargo run -p suite-tests --example functions -- FOLDER [SERVICE …]`, where `FOLDER` has the services' binaries and
-//! `empty` (`cargo build --profile lambda -p empty -p gateway -p pricing …` puts them into `target/lambda`).
+//! `empty` (`cargo build --profile lambda --features lambda -p empty -p gateway -p pricing …` puts them into `target/lambda`).
 
 use anyhow::{Context as _, ensure};
 use axum::Router;

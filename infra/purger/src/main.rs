@@ -1,7 +1,6 @@
 //! The purger on Lambda. `purger manifest` prints what it needs.
 
 use anyhow::{Context as _, bail};
-use aws_config::BehaviorVersion;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use purger::{Cache, CloudFront, PURGER, Purger};
 use serde_json::value::RawValue;
@@ -25,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let telemetry = telemetry::init(telemetry::Config::from_env());
     let ids =
         std::env::var("DISTRIBUTION_IDS").context("DISTRIBUTION_IDS must name the distributions to purge")?;
-    let client = aws_sdk_cloudfront::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
+    let client = aws_sdk_cloudfront::Client::new(&sdk::config().await);
     let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
     let reference = || micrograph::environment::now().as_nanosecond().to_string();
     let caches = ids.map(|id| Arc::new(CloudFront::new(client.clone(), id, reference)) as Arc<dyn Cache>);

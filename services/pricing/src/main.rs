@@ -1,6 +1,6 @@
 //! Pricing's functions on Lambda, one binary for all roles.
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     micrograph::main(pricing::micrograph()).await
 }

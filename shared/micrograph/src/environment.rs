@@ -51,7 +51,7 @@ impl Environment {
     /// # Errors
     /// Where `REGIONS` doesn't name this region, or one of `FIRST_HOMES`, or names one twice.
     pub async fn from_env() -> Result<Self, EnvironmentError> {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let config = sdk::config().await;
         let base = Self::over(&config);
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let region = var("AWS_REGION").unwrap_or(base.region);

@@ -301,9 +301,9 @@ async fn transport(arguments: &Arguments) -> anyhow::Result<Arc<dyn Transport>> 
 
 /// The configuration of AWS, loaded by the first who needs it.
 #[cfg(feature = "sigv4")]
-async fn aws() -> &'static aws_config::SdkConfig {
-    static LOADED: tokio::sync::OnceCell<aws_config::SdkConfig> = tokio::sync::OnceCell::const_new();
-    LOADED.get_or_init(|| aws_config::load_defaults(aws_config::BehaviorVersion::latest())).await
+async fn aws() -> &'static sdk::SdkConfig {
+    static LOADED: tokio::sync::OnceCell<sdk::SdkConfig> = tokio::sync::OnceCell::const_new();
+    LOADED.get_or_init(sdk::config).await
 }
 
 #[cfg(feature = "sigv4")]

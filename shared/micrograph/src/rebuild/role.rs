@@ -130,7 +130,7 @@ impl Generations {
         let quiet = var("QUEUE_QUIET_SECONDS").map(|seconds| seconds.parse().map(Duration::from_secs));
         let quiet =
             quiet.transpose().context("QUEUE_QUIET_SECONDS must be a number of seconds")?.unwrap_or(QUIET);
-        let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+        let config = sdk::config().await;
         let environment = app.environment();
         let (region, prefix, clock) = (&environment.region, &environment.table_prefix, environment.clock);
         let account = Account::new(&config, region, prefix, quiet, clock);
