@@ -1,7 +1,8 @@
 //! What a projection costs: write units for each event by kind of join, batch size and skew of keys, beside the floor,
 //! with and without the filter; and how many events one core takes.
 //!
-//! `cargo bench -p projection --bench cost`
+//! `cargo bench -p projection --bench cost`, or with `-- order 100 1000` the joins whose names have that in them, in
+//! batches of these sizes.
 //!
 //! Each stream holds 6,000 events of 300 keys, each late by up to 100 places, and 60 of them once more; one warm
 //! container takes it. The floor is one write for each item that a batch touches: its window is the batch. Over the
@@ -106,7 +107,7 @@ fn kinds() -> [Kind; 5] {
             name: "in order",
             projection: balances,
             event: adjusted,
-            // What comes too early is written twice and removed besides: that is above the floor.
+            // What comes too early and has no room in its item is written twice and removed: that is above the floor.
             floor: |batch| distinct(batch, "/subject"),
         },
         Kind {
@@ -245,18 +246,26 @@ fn count(number: usize) -> anyhow::Result<f64> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    let (sizes, names): (Vec<&String>, Vec<&String>) =
+        asked.iter().partition(|it| it.parse::<usize>().is_ok());
+    let is_asked = |kind: &Kind| names.is_empty() || names.iter().any(|it| kind.name.contains(it.as_str()));
+    let sizes: Vec<usize> = match sizes.as_slice() {
+        [] => vec![1, 10, 100, 1_000],
+        sizes => sizes.iter().filter_map(|it| it.parse().ok()).collect(),
+    };
     println!(
         "| join | keys | batch | floor | units an event | over the floor | with the filter | whole stream | \
          events/s, consumer alone | events/s, embedded |"
     );
     println!("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|");
-    for kind in kinds() {
+    for kind in kinds().into_iter().filter(is_asked) {
         for (keys, skewed) in [("even", false), ("zipf", true)] {
             let events = stream(&kind, skewed);
             let all: Vec<&Value> = events.iter().collect();
             let total = count(events.len())?;
             let least = (kind.floor)(&all) / total;
-            for size in [1, 10, 100, 1_000] {
+            for size in sizes.iter().copied() {
                 let floor: f64 = all.chunks(size).map(kind.floor).sum::<f64>() / total;
                 let payload = |batch: &[Value]| testkit::delivery::sqs(batch.iter().map(ToString::to_string));
                 let payloads: Vec<String> = events.chunks(size).map(payload).collect();

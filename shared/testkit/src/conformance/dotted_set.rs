@@ -7,11 +7,13 @@ use projection::Key;
 use projection::join::Dot;
 use projection::store::Outcome::{self, Applied, Duplicate};
 use rust_decimal::Decimal;
+use std::collections::BTreeSet;
 
 pub(super) async fn cases(report: &mut Report, subject: &Subject) {
     report.case("dotted set: each change counts once, in any order", once(subject)).await;
     report.case("dotted set: several changes in one write, some of them known", folded(subject)).await;
     report.case("dotted set: more changes than one write holds", many(subject)).await;
+    report.case("dotted set: many changes in one write, around some that are known", around(subject)).await;
     report.case("dotted set: a compacted set still knows its changes", compacted(subject)).await;
     report.case("dotted set: each source counts on its own", sources(subject)).await;
     report.case("dotted set: each epoch counts on its own", epochs(subject)).await;
@@ -20,6 +22,7 @@ pub(super) async fn cases(report: &mut Report, subject: &Subject) {
 
 pub(super) async fn races(report: &mut Report, subject: &Subject) {
     report.case("dotted set: changes at once all count, once", race(subject)).await;
+    report.case("dotted set: many changes at once, many times, all count once", race_of_many(subject)).await;
 }
 
 async fn once(subject: &Subject) -> anyhow::Result<()> {
@@ -50,6 +53,25 @@ async fn many(subject: &Subject) -> anyhow::Result<()> {
     same!(subject.add(&dots).await?, vec![Applied; 150]);
     same!(subject.add(&dots).await?, vec![Duplicate; 150]);
     same!(subject.number(&key, "total").await?, Decimal::from(150 * 151 / 2));
+    Ok(())
+}
+
+async fn around(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-around");
+    let one = |seq| dot(&key, seq, Decimal::ONE);
+    let dots = |seqs: &[u64]| seqs.iter().copied().map(one).collect::<Vec<Dot>>();
+    same!(subject.add(&dots(&[3, 5, 40])).await?, [Applied; 3]);
+    let odd: Vec<u64> = (0..30).map(|it| 2 * it + 1).collect();
+    let outcomes = subject.add(&dots(&odd)).await?;
+    same!(outcomes.iter().filter(|it| **it == Duplicate).count(), 2);
+    same!((outcomes[1], outcomes[2]), (Duplicate, Duplicate));
+    same!(remembered(subject, &key, "applied").await?, 30);
+    let all: Vec<u64> = (1..=60).collect();
+    let applied = subject.add(&dots(&all)).await?.into_iter().filter(|it| *it == Applied).count();
+    same!((applied, remembered(subject, &key, "applied").await?), (29, 0));
+    same!(subject.add(&dots(&all)).await?, vec![Duplicate; 60]);
+    same!(subject.add(&dots(&[60, 61, 63])).await?, [Duplicate, Applied, Applied]);
+    same!(subject.number(&key, "total").await?, Decimal::from(62));
     Ok(())
 }
 
@@ -140,5 +162,19 @@ async fn race(subject: &Subject) -> anyhow::Result<()> {
         join_all(writes.iter().map(|dots| subject.add(dots))).await.into_iter().collect::<Result<_, _>>()?;
     same!(outcomes.iter().filter(|it| **it == [Applied]).count(), 40);
     same!(subject.number(&key, "total").await?, Decimal::from(4));
+    Ok(())
+}
+
+async fn race_of_many(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::alone("dots-race-of-many");
+    let many = |from: u64| -> Vec<Dot> {
+        (0..30).map(|it| dot(&key, (from * 7 + it * 3) % 120 + 1, decimal("0.1"))).collect()
+    };
+    let writes: Vec<Vec<Dot>> = (0..12).map(many).collect();
+    let outcomes: Vec<Vec<Outcome>> =
+        join_all(writes.iter().map(|dots| subject.add(dots))).await.into_iter().collect::<Result<_, _>>()?;
+    let distinct: BTreeSet<u64> = writes.iter().flatten().map(|dot| dot.seq).collect();
+    same!(outcomes.iter().flatten().filter(|it| **it == Applied).count(), distinct.len());
+    same!(subject.number(&key, "total").await?, Decimal::from(distinct.len()) / Decimal::TEN);
     Ok(())
 }

@@ -12,6 +12,7 @@ pub(super) async fn cases(report: &mut Report, subject: &Subject) {
     report.case("ledger: a contribution replaces the one before", replaced(subject)).await;
     report.case("ledger: a contribution that feeds other totals leaves those before", moved(subject)).await;
     report.case("ledger: several contributors in one write, some of them known", mixed(subject)).await;
+    report.case("ledger: many contributors in one write, of every kind", many(subject)).await;
     report.case("ledger: more contributors and totals than a transaction holds", split(subject)).await;
     report
         .case("ledger: replaced contributions that don't fit into one transaction", split_replaced(subject))
@@ -74,6 +75,32 @@ async fn mixed(subject: &Subject) -> anyhow::Result<()> {
     same!(total(subject, "ledger-mixed", "t").await?, units(221));
     let item = subject.item(&Key::new("ledger-mixed", "t")).await?;
     ensure!(item.contains_key("shelf"), "what follows from the total's key is set: {item:?}");
+    Ok(())
+}
+
+async fn many(subject: &Subject) -> anyhow::Result<()> {
+    let one = |number: i64, seq, count| {
+        contribution("ledger-many", &format!("c{number}"), seq, &[("t", units(count))])
+    };
+    let first: Vec<Contribution> = (0..30).map(|number| one(number, 2, 1)).collect();
+    same!(subject.contribute(&first).await?, vec![Applied; 30]);
+    // Of each four: the same again, a later one, an earlier one, another of the same version; then new ones.
+    let again = |number: i64| match number % 4 {
+        0 => one(number, 2, 1),
+        1 => one(number, 3, 10),
+        2 => one(number, 1, 7),
+        _ => one(number, 2, 7),
+    };
+    let outcome = |number: i64| match (number >= 30, number % 4) {
+        (true, _) | (_, 1) => Applied,
+        (_, 0) => Duplicate,
+        (_, 2) => Stale(Some(version(2))),
+        _ => Forked,
+    };
+    let second: Vec<Contribution> =
+        (0..40).map(|number| if number < 30 { again(number) } else { one(number, 1, 100) }).collect();
+    same!(subject.contribute(&second).await?, (0..40).map(outcome).collect::<Vec<_>>());
+    same!(total(subject, "ledger-many", "t").await?, units(30 + 8 * 9 + 10 * 100));
     Ok(())
 }
 
