@@ -5,6 +5,7 @@ pub mod join;
 pub mod key;
 pub mod table;
 
+pub mod early;
 pub mod reach;
 pub mod store;
 

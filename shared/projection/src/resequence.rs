@@ -1,13 +1,18 @@
 //! Changes that have an order, folded although they come in any (a resequencer).
 //!
 //! An item says how far its aggregate's changes are in it: see [`reach`](crate::reach). A change that comes before its turn
-//! waits beside the item, and is asked for again: the queue is the timer. Whoever writes looks afterwards whether
-//! something waits whose turn it is now, and stops only after a look that shows nothing. A change that waits is written
-//! before the item is looked at, and the item before what waits: so of two containers that each bring one half of what is
-//! missing, one sees the other's write.
+//! waits, and is asked for again: the queue is the timer. It waits in the item itself, by the write that brings in the
+//! changes whose turn it is, as long as there is room: see [`early`](crate::early). Every write of the item has the condition
+//! that the item is as it was read, with all that waits in it: so nobody leaves out what another one has wait, and what waits
+//! in an item is never one whose turn it is.
 //!
-//! - Changes whose turn it is are applied by one write, on the condition that the item is as it was read. What waited is
-//!   removed afterwards; a crash in between leaves what the next look removes.
+//! - Beside the item, each written by itself, wait changes for which there is no room, or no item as yet, and those whose
+//!   messages are acknowledged since one before them is in the quarantine. Whoever writes looks afterwards whether something
+//!   waits there whose turn it is now, and stops only after a look that shows nothing. A change that waits there is written
+//!   before the item is looked at, and the item before what waits: so of two containers that each bring one half of what is
+//!   missing, one sees the other's write.
+//! - Changes whose turn it is are applied by one write. What waited beside the item is removed afterwards; a crash in between
+//!   leaves what the next look removes.
 //! - A change of a later epoch may be followed by some of an earlier one, which the home before had accepted while it was
 //!   cut off. In the order they come first. So from the first change of a later epoch on, the item as it was before (its
 //!   base) and every change are kept beside it, each before it is in the item. One that comes late is folded in its place:
@@ -22,6 +27,7 @@
 //!   comes again, until its queue gives it up to the quarantine. It stays beside the item, and is applied once its turn
 //!   comes.
 
+mod inside;
 mod line;
 mod run;
 
@@ -126,7 +132,7 @@ impl Resequencer<'_> {
     /// Brings what was delivered into the item, or has it wait.
     pub async fn run(&self, delivered: Vec<Delivered<'_>>) -> Result<Told, StoreError> {
         let mut line = Line::new(delivered);
-        line.head = self.store.head(self.table, self.key).await?;
+        self.read(&mut line).await?;
         line.settle();
         let mut jumped = false;
         for _ in 0..ROUNDS {
@@ -192,20 +198,27 @@ impl Resequencer<'_> {
     }
 
     async fn apply(&self, line: &mut Line<'_>, run: Run) -> Result<(), StoreError> {
-        let Run { next: Some(next), base, used, unkept, .. } = run else { return Ok(()) };
+        let all = run.refused.is_empty() && run.used.len() < line.most;
+        let Run { next: Some(mut next), base, used, unkept, .. } = run else { return Ok(()) };
         if next.kept.is_some() && !self.keep_used(line, &used[unkept..]).await? {
             return self.look(line, true).await;
         }
-        let before = line.head.as_ref().map(|head| &head.reach);
-        match self.store.advance(self.table, self.key, before, &next, base.as_ref()).await {
+        let (early, packed) = self.room(line, &next, all);
+        self.leave(line, &next, &early).await?;
+        next.early = packed;
+        match self.store.advance(self.table, self.key, line.head.as_ref(), &next, base.as_ref()).await {
             Ok(written) => {
                 line.units += written.units;
                 let applied = written.outcomes.first() == Some(&Outcome::Applied);
                 if applied {
                     line.take(&used);
-                    line.head = Some(next);
+                    line.is_now(Some(next), early);
                 }
                 self.look(line, !applied).await
+            }
+            Err(StoreError::Refused { .. }) if !next.early.is_empty() => {
+                line.has_room = false;
+                Ok(())
             }
             Err(StoreError::Refused { .. }) if used.len() > 1 => {
                 // One of them makes it too large; those before it don't.
@@ -230,6 +243,7 @@ impl Resequencer<'_> {
         let writes: Vec<_> = keep.iter().map(|it| self.store.wait(self.table, self.key, it)).collect();
         let written: Vec<Written> = futures::stream::iter(writes).buffered(CONCURRENT).try_collect().await?;
         line.units += written.iter().map(|it| it.units).sum::<f64>();
+        line.waiting.extend(keep.into_iter().map(|it| (it.version, it)));
         Ok(written.iter().all(|it| it.outcomes.first() != Some(&Outcome::Forked)))
     }
 
@@ -237,7 +251,7 @@ impl Resequencer<'_> {
     async fn look(&self, line: &mut Line<'_>, at_head: bool) -> Result<(), StoreError> {
         line.looked = true;
         if at_head {
-            line.head = self.store.head(self.table, self.key).await?;
+            self.read(line).await?;
         }
         let (reach, keeps) = match &line.head {
             Some(head) => (head.reach.clone(), head.kept.is_some()),
@@ -265,25 +279,31 @@ impl Resequencer<'_> {
         Ok(())
     }
 
-    /// Has those wait beside the item whose turn it isn't, and those that are refused, so that others see what they wait
-    /// for. Gives whether something was written: then the item is to be looked at again.
+    /// Has those wait whose turn it isn't, and those that are refused, so that others see what they wait
+    /// for. Gives whether something was written beside the item, or another one wrote it: then it is to be looked at again.
     async fn keep(&self, line: &mut Line<'_>) -> Result<bool, StoreError> {
-        let furthest = line.reach().furthest().saturating_add(AHEAD);
+        if matches!(self.keep_in_item(line).await?, Some(Outcome::Stale(_))) {
+            return Ok(true);
+        }
+        let furthest = line.furthest();
         let mut keep: Vec<Waiting> = Vec::new();
         let mut forked: Vec<usize> = Vec::new();
         for (version, all) in &line.delivered {
             let Some(first) = all.first() else { continue };
             let parked = line.refused.contains_key(version);
-            let known = line.waiting.get(version);
+            let known = line.known_at(version);
             // Of the contents that are refused, the first stays; the others may be edits of it.
             let stays = known.map_or(first.step.hash.as_str(), |it| it.hash.as_str());
             if !parked {
                 let others = all.iter().filter(|it| it.step.hash != stays);
                 forked.extend(others.map(|it| it.message));
             }
-            let is_kept = match known {
+            // Behind one that is refused, messages are acknowledged: for what waits in the item they must come again.
+            let is_kept = match line.waiting.get(version) {
                 Some(it) => it.parked || !parked,
-                None => line.kept.contains(version),
+                None => {
+                    line.kept.contains(version) || line.refused.is_empty() && line.early.contains_key(version)
+                }
             };
             if let Some(it) = all.iter().find(|it| it.step.hash == stays)
                 && version.seq <= furthest
@@ -358,9 +378,10 @@ impl Resequencer<'_> {
         let keeps = line.head.as_ref().and_then(|head| head.kept);
         let base = if keeps.is_some() { None } else { line.head.as_ref() };
         let kept = Some(keeps.unwrap_or_else(|| self.keeping(0)));
-        let next = Head { reach, hash: String::new(), view, kept };
-        let before = line.head.as_ref().map(|head| &head.reach);
-        let written = match self.store.advance(table, key, before, &next, base).await {
+        let base = base.map(Head::bare);
+        let next = Head { reach, hash: String::new(), view, kept, early: Vec::new() };
+        self.leave(line, &next, &BTreeMap::new()).await?;
+        let written = match self.store.advance(table, key, line.head.as_ref(), &next, base.as_ref()).await {
             Err(StoreError::Refused { reason, .. }) => {
                 tracing::warn!(reason, table, "a snapshot is of no use; the changes go on waiting");
                 return Ok(false);
@@ -372,7 +393,7 @@ impl Resequencer<'_> {
         if applied {
             let to = next.version();
             tracing::warn!(table, %key, %last, %to, "changes don't come; the item goes on from its source's state");
-            line.head = Some(next);
+            line.is_now(Some(next), BTreeMap::new());
         }
         self.look(line, !applied).await?;
         Ok(true)

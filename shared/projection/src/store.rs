@@ -74,6 +74,8 @@ pub struct Head {
     pub view: Item,
     /// What is kept beside it, so that a change can come in before those that are in it.
     pub kept: Option<Kept>,
+    /// The changes that wait in it for their turn, as [`early`](crate::early) packs them; empty where there are none.
+    pub early: Vec<u8>,
 }
 
 /// The changes that are in an item and are kept beside it as well, since one may come that is before them.
@@ -102,6 +104,9 @@ pub struct Waiting {
 }
 
 impl Head {
+    /// The attribute of the changes that wait in it.
+    pub const EARLY: &str = "upto_early";
+
     /// The version of the last change that is in it.
     pub fn version(&self) -> Version {
         self.reach.version()
@@ -110,6 +115,11 @@ impl Head {
     /// Whether it goes on from a snapshot only until the changes that it jumped over come.
     pub fn is_provisional(&self) -> bool {
         self.kept.is_some() && self.reach.snapshot().is_some()
+    }
+
+    /// It, without what waits in it.
+    pub fn bare(&self) -> Self {
+        Self { early: Vec::new(), ..self.clone() }
     }
 
     /// Its attributes, without its key.
@@ -121,6 +131,9 @@ impl Head {
         if let Some(Kept { changes, until }) = self.kept {
             item.insert(KEPT.to_owned(), number(&changes));
             item.insert(UNTIL.to_owned(), number(&until));
+        }
+        if !self.early.is_empty() {
+            item.insert(Self::EARLY.to_owned(), AttributeValue::B(self.early.clone()));
         }
         item
     }
@@ -134,9 +147,15 @@ impl Head {
             Some(AttributeValue::S(hash)) => hash,
             _ => String::new(),
         };
+        let early = match item.remove(Self::EARLY) {
+            None => Vec::new(),
+            Some(AttributeValue::B(packed)) if !packed.is_empty() => packed,
+            // It can't be unpacked either.
+            Some(_) => vec![0],
+        };
         item.retain(|name, _| !is_reserved(name));
         let kept = kept.map(|(changes, until)| Kept { changes, until });
-        Some(Self { reach, hash, view: item.into(), kept })
+        Some(Self { reach, hash, view: item.into(), kept, early })
     }
 }
 
@@ -189,13 +208,14 @@ pub trait Ordered: Send + Sync {
     /// where none are kept.
     async fn base(&self, table: &str, key: &Key) -> Result<Option<Head>, StoreError>;
 
-    /// Replaces the item if what is stored has come as far as `before`, none where there is no item: then it is
-    /// [`Outcome::Applied`], else [`Outcome::Stale`]. Where a base is given, it is written with the item, or neither is.
+    /// Replaces the item if what is stored has come as far as `before` and the same changes wait in it, none where there is no
+    /// item: then it is [`Outcome::Applied`], else [`Outcome::Stale`]. Where a base is given, it is written with the item, or
+    /// neither is.
     async fn advance(
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError>;

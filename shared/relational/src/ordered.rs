@@ -2,11 +2,10 @@
 //! under the same keys as in DynamoDB.
 
 use crate::error::{failure, unfit};
-use crate::item::{Columns, text};
+use crate::item::{Columns, object, text};
 use crate::store::{Name, PostgresStore, possible, written};
 use async_trait::async_trait;
 use contracts::Version;
-use projection::reach::Reach;
 use projection::store::{Head, Ordered, Outcome, StoreError, Waiting, Written};
 use projection::{Key, Step};
 use serde_dynamo::AttributeValue;
@@ -20,11 +19,13 @@ const LOOK: i64 = 250;
 /// What is kept beside an item, a change or the item's base.
 const WAITS: &str = "waits";
 
-/// Writes the item if what is stored has come as far as it was read, and its base with it.
+/// Writes the item if it is as it was read, how far it had come and what waited in it, and its base with it.
 const ADVANCE: &str = "
     WITH head AS (
         UPDATE {t} SET v = $3::numeric, h = $4, item = $5::jsonb, joins = $6::jsonb
-        WHERE pk = $1 AND sk = $2 AND joins -> 'upto' = $9::jsonb RETURNING 1),
+        WHERE pk = $1 AND sk = $2 AND joins -> 'upto' = $9::jsonb -> 'upto'
+            AND joins -> 'upto_early' IS NOT DISTINCT FROM $9::jsonb -> 'upto_early'
+        RETURNING 1),
     base AS (
         INSERT INTO {t} AS t (pk, sk, joins) SELECT $1, $7, $8::jsonb FROM head WHERE $8 IS NOT NULL
         ON CONFLICT (pk, sk) DO UPDATE SET joins = EXCLUDED.joins RETURNING 1)
@@ -83,7 +84,7 @@ impl Ordered for PostgresStore {
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {
@@ -99,12 +100,9 @@ impl Ordered for PostgresStore {
         let query = name.on(sql, key).bind(columns.v).bind(columns.h).bind(columns.item).bind(columns.joins);
         let mut query = query.bind(beside).bind(base);
         if let Some(before) = before {
-            let upto = match before.attribute() {
-                AttributeValue::N(seq) => seq,
-                AttributeValue::S(ends) => serde_json::Value::from(ends).to_string(),
-                _ => "null".to_owned(),
-            };
-            query = query.bind(upto);
+            let mut read = before.attributes();
+            read.retain(|name, _| name == "upto" || name == Head::EARLY);
+            query = query.bind(object(&read).map_err(unfit)?);
         }
         let row = query.fetch_one(self.pool()).await.map_err(failed)?;
         let (head, base): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use contracts::Version;
 use projection::Key;
 use projection::join::{Contribution, Dot, Put};
-use projection::reach::Reach;
 use projection::store::{Head, Ordered, Store, StoreError, Stored, Waiting, Written};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -75,7 +74,7 @@ pub enum Write {
 #[derive(Clone, Debug)]
 pub struct Advance {
     key: Key,
-    before: Option<Reach>,
+    before: Option<Head>,
     next: Head,
     base: Option<Head>,
 }
@@ -137,7 +136,7 @@ impl fmt::Display for Write {
             }
             Self::Advance(it) => {
                 let Advance { key, before, next, base } = it.as_ref();
-                let before = before.as_ref().map_or_else(|| "nothing".to_owned(), Reach::to_string);
+                let before = before.as_ref().map_or_else(|| "nothing".to_owned(), |it| it.reach.to_string());
                 let with = if base.is_some() { ", with its base" } else { "" };
                 write!(f, "{key} from {before} to {}{with}", next.reach)
             }
@@ -409,7 +408,7 @@ impl Ordered for Faulty {
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {

@@ -3,11 +3,11 @@
 use super::{Attributes, DynamoStore, failure, key_of, number};
 use crate::join::Step;
 use crate::key::Key;
-use crate::reach::Reach;
 use crate::store::{Head, Ordered, Outcome, StoreError, Waiting, Written};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConsumedCapacity, DeleteRequest, Put, ReturnConsumedCapacity,
     ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, WriteRequest,
@@ -41,7 +41,7 @@ impl Ordered for DynamoStore {
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {
@@ -50,9 +50,15 @@ impl Ordered for DynamoStore {
         let put = Put::builder().table_name(table).set_item(Some(item));
         let put = match before {
             None => put.condition_expression("attribute_not_exists(pk)"),
-            Some(reach) => put
-                .condition_expression("upto = :before")
-                .expression_attribute_values(":before", reach.attribute().into()),
+            Some(Head { reach, early, .. }) => {
+                let put = put.expression_attribute_values(":before", reach.attribute().into());
+                if early.is_empty() {
+                    put.condition_expression("upto = :before AND attribute_not_exists(upto_early)")
+                } else {
+                    put.condition_expression("upto = :before AND upto_early = :early")
+                        .expression_attribute_values(":early", AttributeValue::B(Blob::new(early.clone())))
+                }
+            }
         };
         let put = put.build().expect("the table and the item are set");
         match base {

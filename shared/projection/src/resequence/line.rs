@@ -1,10 +1,11 @@
 //! What one delivery knows of an item and its changes, and what becomes of them.
 
 use super::run::Reasons;
-use super::{Delivered, RUN, Told, Turn};
+use super::{AHEAD, Delivered, RUN, Told, Turn};
 use crate::reach::Reach;
 use crate::store::{Head, Waiting};
 use contracts::Version;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of an item and its changes.
@@ -12,8 +13,12 @@ pub(super) struct Line<'a> {
     pub head: Option<Head>,
     /// What was delivered and has no fate yet, by version.
     pub delivered: BTreeMap<Version, Vec<Delivered<'a>>>,
-    /// What the last look found waiting: the first of each epoch.
+    /// What the last look found waiting beside the item: the first of each epoch.
     pub waiting: BTreeMap<Version, Waiting>,
+    /// What waits in the item.
+    pub early: BTreeMap<Version, Waiting>,
+    /// Whether more may wait in the item: not where the store refused it for its size.
+    pub has_room: bool,
     pub looked: bool,
     /// What was delivered and waits beside the item now.
     pub kept: BTreeSet<Version>,
@@ -46,6 +51,8 @@ impl<'a> Line<'a> {
             head: None,
             delivered,
             waiting: BTreeMap::new(),
+            early: BTreeMap::new(),
+            has_room: true,
             looked: false,
             kept: BTreeSet::new(),
             most: RUN,
@@ -62,10 +69,37 @@ impl<'a> Line<'a> {
         self.head.as_ref().map_or_else(Reach::default, |head| head.reach.clone())
     }
 
-    /// A delivered change of this content, as it is kept beside its item.
+    /// The last number that a change may have that waits.
+    pub fn furthest(&self) -> u64 {
+        self.reach().furthest().saturating_add(AHEAD)
+    }
+
+    /// A change of this content that was delivered, or waits in the item, as it is kept beside that.
     pub fn waiting_of(&self, version: Version, hash: &str) -> Option<Waiting> {
-        let all = self.delivered.get(&version)?;
-        all.iter().find(|it| it.step.hash == hash).map(|it| it.waiting(false))
+        let mut delivered = self.delivered.get(&version).into_iter().flatten();
+        let delivered = delivered.find(|it| it.step.hash == hash).map(|it| it.waiting(false));
+        delivered.or_else(|| self.early.get(&version).filter(|it| it.hash == hash).cloned())
+    }
+
+    /// What waits, in the item or beside it. What is beside it stands where both do: it may be parked, or another content
+    /// that came in the place of one that was.
+    pub fn known(&self) -> Cow<'_, BTreeMap<Version, Waiting>> {
+        if self.early.is_empty() {
+            return Cow::Borrowed(&self.waiting);
+        }
+        let mut known = self.early.clone();
+        known.extend(self.waiting.iter().map(|(version, it)| (*version, it.clone())));
+        Cow::Owned(known)
+    }
+
+    /// A change that waits, in the item or beside it.
+    pub fn known_at(&self, version: &Version) -> Option<&Waiting> {
+        self.waiting.get(version).or_else(|| self.early.get(version))
+    }
+
+    /// The item is this now, and these wait in it.
+    pub fn is_now(&mut self, head: Option<Head>, early: BTreeMap<Version, Waiting>) {
+        (self.head, self.early) = (head, early);
     }
 
     /// What is in the item already came before, or is another change of the same version. What a snapshot only is thought
@@ -146,7 +180,7 @@ impl<'a> Line<'a> {
         let rest: Vec<(usize, Turn)> =
             self.delivered.values().flatten().map(|it| (it.message, turn(it))).collect();
         let gone = self.refused.iter().filter_map(|(version, reasons)| {
-            let waiting = self.waiting.get(version).filter(|it| !it.parked)?;
+            let waiting = self.known_at(version).filter(|it| !it.parked)?;
             let mut here = self.delivered.get(version).into_iter().flatten();
             let is_here = here.any(|it| it.step.hash == waiting.hash);
             (!is_here).then(|| (waiting.clone(), reasons.get(&waiting.hash).cloned().unwrap_or_default()))

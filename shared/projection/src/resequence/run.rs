@@ -6,7 +6,7 @@ use crate::decode;
 use crate::join::{Join, Step};
 use crate::reach::Reach;
 use crate::store::{Head, Kept, Waiting};
-use contracts::Version;
+use contracts::{Header, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a change comes too late for its place.
@@ -55,7 +55,7 @@ impl Resequencer<'_> {
         if !passes_late && line.delivered.keys().any(was_jumped_over) {
             return Run { late: true, ..Run::default() };
         }
-        let mut run = self.fold(line, Start { head, beside: &line.waiting, is_base: false, passes_late });
+        let mut run = self.fold(line, Start { head, beside: &line.known(), is_base: false, passes_late });
         let began = run.used.len() - run.unkept;
         let kept = match head.and_then(|head| head.kept) {
             Some(kept) => Some(Kept { changes: kept.changes + began as u64, ..kept }),
@@ -142,14 +142,14 @@ impl Resequencer<'_> {
             };
             if !forked && version.epoch > reach.version().epoch {
                 forked = true;
-                run.base = present.cloned();
+                run.base = present.map(Head::bare);
                 run.unkept = run.used.len();
             }
             reach.take(version);
             if is_new {
                 run.used.push((version, hash.clone()));
             }
-            run.next = Some(Head { reach, hash, view, kept: None });
+            run.next = Some(Head { reach, hash, view, kept: None, early: Vec::new() });
         }
         if !forked {
             run.unkept = run.used.len();
@@ -208,7 +208,12 @@ impl Resequencer<'_> {
     /// A change that was kept, as a step again.
     fn decode(&self, waiting: &Waiting) -> Result<Step, String> {
         let header = decode::header(&waiting.event).map_err(|error| error.to_string())?;
-        let joins = self.projection.fold(&header).map_err(|error| error.to_string())?;
+        self.step(&header)
+    }
+
+    /// An event as a step of this item.
+    pub(super) fn step(&self, header: &Header<'_>) -> Result<Step, String> {
+        let joins = self.projection.fold(header).map_err(|error| error.to_string())?;
         let of_item = |join| match join {
             Join::Step(step) if step.key == *self.key => Some(step),
             _ => None,

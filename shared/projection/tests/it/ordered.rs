@@ -16,7 +16,7 @@ use projection::quarantine::Reason;
 use projection::reach::{FIRST, LAST};
 use projection::snapshot::{Snapshot, Snapshots};
 use projection::store::{Head, Store, StoreError, Waiting};
-use projection::{Key, Projection, Rejected, resequence};
+use projection::{Key, Projection, Rejected, early, resequence};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -166,13 +166,24 @@ impl Line {
         head.map(|head| serde_dynamo::from_item::<_, View>(head.view).unwrap().balances).unwrap_or_default()
     }
 
-    /// The numbers of what waits; those that are parked are negative.
+    /// The numbers of what waits, in the item or beside it; those that are parked are negative.
     async fn waiting(&self, sku: &str) -> Vec<i64> {
         let head = self.head(sku).await;
-        let waiting = self.beside(sku).await.into_iter();
-        let waiting = waiting.filter(|it| !head.as_ref().is_some_and(|head| head.reach.contains(it.version)));
-        let number = |it: Waiting| i64::try_from(it.version.seq).unwrap() * if it.parked { -1 } else { 1 };
-        waiting.map(number).collect()
+        let beside = self.beside(sku).await.into_iter();
+        let beside = beside.filter(|it| !head.as_ref().is_some_and(|head| head.reach.contains(it.version)));
+        let mut waiting: BTreeMap<u64, bool> =
+            self.inside(sku).await.into_iter().map(|seq| (seq, false)).collect();
+        waiting.extend(beside.map(|it| (it.version.seq, it.parked)));
+        let number = |(seq, parked): (u64, bool)| i64::try_from(seq).unwrap() * if parked { -1 } else { 1 };
+        waiting.into_iter().map(number).collect()
+    }
+
+    /// The numbers of what waits in an item.
+    async fn inside(&self, sku: &str) -> Vec<u64> {
+        let packed = self.head(sku).await.map(|head| head.early).unwrap_or_default();
+        let events = if packed.is_empty() { Vec::new() } else { early::unpack(&packed).unwrap() };
+        let seq = |event: &String| serde_json::from_str::<Value>(event).unwrap()["version"]["seq"].as_u64();
+        events.iter().filter_map(seq).collect()
     }
 
     /// What is kept beside an item.

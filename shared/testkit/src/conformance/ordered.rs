@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 pub(super) async fn cases(report: &mut Report, subject: &Subject) {
     report.case("ordered: an item goes on only from what was read of it", conditions(subject)).await;
     report.case("ordered: what is written is read, besides what the joins keep", read(subject)).await;
+    report.case("ordered: an item goes on only with all that waits in it", inside(subject)).await;
     report.case("ordered: a change waits once, another of its number is a fork", waits(subject)).await;
     report.case("ordered: what waits comes in the order of its numbers", order(subject)).await;
     report.case("ordered: what waits is removed, again without harm", forgotten(subject)).await;
@@ -55,7 +56,7 @@ fn to(seq: u64) -> Reach {
 fn head(seq: u64, text: &str) -> Head {
     let view = serde_json::json!({ "text": text, "seq": seq, "shelf": "ordered", "title": text });
     let view = serde_dynamo::to_item(view).expect("an object becomes an item");
-    Head { reach: to(seq), hash: format!("{text}@{seq}"), view, kept: None }
+    Head { reach: to(seq), hash: format!("{text}@{seq}"), view, kept: None, early: Vec::new() }
 }
 
 fn waiting(seq: u64, text: &str) -> Waiting {
@@ -76,6 +77,16 @@ impl Subject {
         &self,
         key: &Key,
         before: Option<Reach>,
+        next: &Head,
+        base: Option<&Head>,
+    ) -> anyhow::Result<Outcome> {
+        self.advance_past(key, before.map(|reach| Head { reach, ..head(0, "") }), next, base).await
+    }
+
+    async fn advance_past(
+        &self,
+        key: &Key,
+        before: Option<Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> anyhow::Result<Outcome> {
@@ -116,6 +127,35 @@ async fn conditions(subject: &Subject) -> anyhow::Result<()> {
     let item = subject.item(&key).await?;
     same!(item.get("text"), Some(&Field::Text("five".to_owned())));
     same!(item.get("v"), Some(&Field::Number(version(5).packed().to_string())));
+    Ok(())
+}
+
+async fn inside(subject: &Subject) -> anyhow::Result<()> {
+    let key = Key::new("ordered-inside", "a");
+    let with = |seq, early: &[u8]| Head { early: early.to_vec(), ..head(seq, "x") };
+    let written =
+        async |before: &Head, next: &Head| subject.advance_past(&key, Some(before.clone()), next, None).await;
+    same!(subject.advance(&key, None, &with(1, b"")).await?, Applied);
+    same!(written(&with(1, b"three"), &with(2, b"")).await?, Stale(None));
+    // What comes early changes nothing else; who read the item before leaves nothing out.
+    same!(written(&with(1, b""), &with(1, b"three")).await?, Applied);
+    same!(written(&with(1, b""), &with(1, b"four")).await?, Stale(None));
+    same!(written(&with(1, b""), &with(2, b"")).await?, Stale(None));
+    same!(written(&with(1, b"thre"), &with(2, b"")).await?, Stale(None));
+    same!(subject.head(&key).await?, Some(with(1, b"three")));
+    same!(written(&with(1, b"three"), &with(1, b"three four")).await?, Applied);
+    same!(written(&with(1, b"three"), &with(2, b"")).await?, Stale(None));
+    let (bytes, next) = ([0, 1, 255, b'$', 0], with(2, &[0, 1, 255, b'$', 0]));
+    same!(written(&with(1, b"three four"), &next).await?, Applied);
+    same!(subject.head(&key).await?, Some(next.clone()));
+    same!(subject.base(&key).await?, None);
+    let split = Head { reach: reach(&[(0, 2), (1, 2)]), ..with(2, b"") };
+    let from = |early: &[u8]| Some(with(2, early));
+    same!(subject.advance_past(&key, from(b""), &split, Some(&with(2, b""))).await?, Stale(None));
+    same!(subject.advance_past(&key, from(&bytes), &split, Some(&with(2, b""))).await?, Applied);
+    same!((subject.head(&key).await?, subject.base(&key).await?), (Some(split), Some(with(2, b""))));
+    let shown = subject.item(&key).await?;
+    ensure!(!shown.contains_key(Head::EARLY), "what waits is taken for content: {shown:?}");
     Ok(())
 }
 

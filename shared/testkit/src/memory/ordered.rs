@@ -3,7 +3,6 @@
 use super::{MemoryStore, Record, fitting, units, valid_key};
 use async_trait::async_trait;
 use contracts::Version;
-use projection::reach::Reach;
 use projection::store::{Head, Ordered, Outcome, StoreError, Waiting, Written};
 use projection::{Key, Step};
 use std::ops::{Bound, RangeInclusive};
@@ -27,7 +26,7 @@ impl Ordered for MemoryStore {
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {
@@ -35,7 +34,8 @@ impl Ordered for MemoryStore {
         let mut tables = self.tables();
         let items = tables.entry(table.to_owned()).or_default();
         let record = self.item(items, key);
-        if record.head.as_ref().map(|head| &head.reach) != before {
+        let as_read = |head: &Head| (head.reach.clone(), head.early.clone());
+        if record.head.as_ref().map(as_read) != before.map(as_read) {
             return Ok(Written { outcomes: vec![Outcome::Stale(None)], units: 1.0 });
         }
         let mut changed = record.clone();

@@ -128,7 +128,7 @@ impl Record {
         let totals: usize = self.totals.add.keys().map(|name| name.len() + 12).sum();
         let set: usize = self.totals.set.iter().map(|(name, value)| name.len() + value.len()).sum();
         let heads = self.head.iter().chain(&self.base);
-        let head: usize = heads.map(|it| fields(it.view.inner()) + it.hash.len() + 40).sum();
+        let head: usize = heads.map(|it| fields(it.view.inner()) + it.hash.len() + it.early.len() + 40).sum();
         let waits = self.waits.as_ref().map_or(0, |it| it.event.len() + it.hash.len() + 60);
         parts + seen + contributes + totals + set + head + waits
     }

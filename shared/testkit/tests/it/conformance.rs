@@ -12,7 +12,7 @@ async fn the_embedded_dynamodb_conforms() {
     let dynamodb = DynamoDb::in_memory().unwrap();
     let report = conformance::run(&dynamodb.client(), "conformance", Races::Run).await.unwrap();
     assert!(report.failed.is_empty(), "{report}");
-    assert_eq!(report.passed.len(), 48);
+    assert_eq!(report.passed.len(), 49);
 }
 
 #[tokio::test]
@@ -22,6 +22,6 @@ async fn the_store_in_memory_conforms() {
         let table = format!("conformance-{}", Arc::as_ptr(&store).addr());
         let report = conformance::store_conformance(store, &table, Races::Run).await;
         assert!(report.failed.is_empty(), "{report}");
-        assert_eq!(report.passed.len(), 42);
+        assert_eq!(report.passed.len(), 43);
     }
 }

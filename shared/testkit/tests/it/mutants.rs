@@ -12,7 +12,6 @@ use jiff::SignedDuration;
 use projection::consumer::{ConsumeError, Consumer, Report};
 use projection::delivery::take_apart;
 use projection::join::{Body, Dot, Put};
-use projection::reach::Reach;
 use projection::store::{Head, Ordered, Outcome, Store, StoreError, Stored, Waiting, Written};
 use projection::{Contribution, Key, Projection, Row, decode};
 use serde_json::json;
@@ -351,13 +350,13 @@ impl Ordered for Disorderly {
         &self,
         table: &str,
         key: &Key,
-        before: Option<&Reach>,
+        before: Option<&Head>,
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {
         let mut written = self.inner.ordered().advance(table, key, before, next, base).await?;
         while self.wrong == Wrong::NoCondition && written.outcomes == [Outcome::Stale(None)] {
-            let before = self.head(table, key).await?.map(|head| head.reach);
+            let before = self.head(table, key).await?;
             written = self.inner.ordered().advance(table, key, before.as_ref(), next, base).await?;
         }
         self.just_written.lock().unwrap().insert(key.clone());

@@ -212,7 +212,7 @@ async fn what_comes_after_what_was_kept_is_let_go_is_quarantined() {
         // As if there had been as many changes, or as long ago.
         let head = line.head("A").await.unwrap();
         let next = Head { kept: Some(kept), ..head.clone() };
-        line.store.ordered().advance(TABLE, &key, Some(&head.reach), &next, None).await.unwrap();
+        line.store.ordered().advance(TABLE, &key, Some(&head), &next, None).await.unwrap();
         line.first(&[b(1, head.version().seq + 1)]).await;
         assert_eq!(line.head("A").await.unwrap().kept, None);
     }
