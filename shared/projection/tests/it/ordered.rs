@@ -2,6 +2,7 @@
 //! jumped over by the state of the source, what two homes accepted has one order.
 
 mod homes;
+mod inside;
 
 use crate::fixture::adjusted;
 use async_trait::async_trait;
@@ -58,7 +59,12 @@ fn step(view: Option<View>, event: &Envelope<StockAdjusted>) -> Result<View, Rej
         return Err(Rejected("more than can be counted".to_owned()));
     }
     balances.push(balance);
-    Ok(View { balances, filling: if quantity == HUGE { "x".repeat(450_000) } else { filling } })
+    let filling = match quantity {
+        HUGE => "x".repeat(450_000),
+        inside::LARGE => "x".repeat(inside::FILLING),
+        _ => filling,
+    };
+    Ok(View { balances, filling })
 }
 
 fn projection() -> Projection {

@@ -292,6 +292,10 @@ enum Wrong {
     NotKept,
     /// The item is replaced, whatever became of it since it was read.
     NoCondition,
+    /// The item is replaced where it has come as far as it was read, whatever waits in it.
+    NothingInside,
+    /// Nothing: but at times the store has no room for what waits in an item.
+    NoRoom,
 }
 
 /// A store that is wrong in one way.
@@ -354,7 +358,19 @@ impl Ordered for Disorderly {
         next: &Head,
         base: Option<&Head>,
     ) -> Result<Written, StoreError> {
+        if self.wrong == Wrong::NoRoom && next.early.len() % 2 == 1 {
+            let (operation, table, reason) = ("PutItem", table.to_owned(), "no room".to_owned());
+            return Err(StoreError::Refused { operation, table, reason });
+        }
         let mut written = self.inner.ordered().advance(table, key, before, next, base).await?;
+        while self.wrong == Wrong::NothingInside && written.outcomes == [Outcome::Stale(None)] {
+            let now = self.head(table, key).await?;
+            let reach = |head: &Head| head.reach.clone();
+            if now.as_ref().map(reach) != before.map(reach) {
+                break;
+            }
+            written = self.inner.ordered().advance(table, key, now.as_ref(), next, base).await?;
+        }
         while self.wrong == Wrong::NoCondition && written.outcomes == [Outcome::Stale(None)] {
             let before = self.head(table, key).await?;
             written = self.inner.ordered().advance(table, key, before.as_ref(), next, base).await?;
@@ -427,6 +443,29 @@ fn a_write_in_order_without_its_condition_is_found() {
     let law = Disorderly::law(Wrong::NoCondition).cases(600).without_faults();
     let story = law.check(&parts(&log)).unwrap_err().0;
     tells(&story, &["doesn't hold", "at the same time"]);
+}
+
+/// Consumers of a store to which what waits comes once, many at a time.
+fn once_each(wrong: Wrong) -> (Law, impl proptest::strategy::Strategy<Value = log::Log>) {
+    let adjusted = |quantity| StockAdjusted { quantity, ..StockAdjusted::example() };
+    let log = (1..=8).map(adjusted).fold(log(), |log, it| log.event(&it));
+    let law = Disorderly::law(wrong).cases(600).without_faults();
+    (law.containers(|it| Arc::new(Forgetful(it))), parts(&log))
+}
+
+#[test]
+fn a_write_that_leaves_out_what_another_one_has_wait_in_the_item_is_found() {
+    let (law, logs) = once_each(Wrong::NothingInside);
+    let story = law.check(&logs).unwrap_err().0;
+    tells(&story, &["doesn't hold", "is lost", "at the same time"]);
+}
+
+#[test]
+fn what_has_no_room_in_its_item_waits_beside_it() {
+    let (law, logs) = once_each(Wrong::NoRoom);
+    law.check(&logs).expect("what waits beside the item comes in too");
+    let law = Disorderly::law(Wrong::NoRoom).cases(300);
+    law.check(&testkit::law::logs(&balances()).unwrap()).expect("whatever else goes wrong");
 }
 
 #[test]

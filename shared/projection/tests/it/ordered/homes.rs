@@ -24,12 +24,12 @@ fn in_epoch(epoch: u16, base: u64, quantity: i64, seq: u64) -> Value {
 }
 
 /// Three changes that both regions know, two that the old home accepted when it was cut off, three of the new one.
-fn split() -> [Value; 8] {
+pub fn split() -> [Value; 8] {
     [a(1, 1), a(2, 2), a(3, 3), a(40, 4), a(50, 5), b(600, 4), b(700, 5), b(800, 6)]
 }
 
 /// What comes of them: those of the old home before those of the new one.
-const JOINED: [i64; 8] = [1, 3, 6, 46, 96, 696, 1_396, 2_196];
+pub const JOINED: [i64; 8] = [1, 3, 6, 46, 96, 696, 1_396, 2_196];
 
 #[tokio::test]
 async fn what_two_homes_accepted_has_one_order_whichever_comes_first() {
