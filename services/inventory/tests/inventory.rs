@@ -138,6 +138,28 @@ async fn a_ledger_whose_adjustments_dont_come_goes_on_from_the_stock_until_they_
 }
 
 #[tokio::test]
+async fn a_ledger_is_read_while_an_adjustment_waits_in_it() -> anyhow::Result<()> {
+    let fixture = Fixture::new(inventory::micrograph()).await?;
+    for (id, quantity) in [("c1", 40), ("c2", -3), ("c3", 5)] {
+        fixture.command(id, AT, adjust("22423", quantity)).await?;
+    }
+    let adjusted = |quantity: i64, seq| {
+        event(&StockAdjusted { quantity, reason: Reason::Found, ..StockAdjusted::example() }, seq)
+    };
+    let payload = testkit::delivery::sqs([adjusted(40, 1), adjusted(5, 3)].map(|it| it.to_string()));
+    let answer = fixture.app().invoke("consumer.ledger-1", payload.as_bytes(), None).await?;
+    assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "message-1" }]), "it waits");
+    let query =
+        format!(r#"{{ _entities(representations: [{{ __typename: "Product", sku: "22423" }}]) {LEDGER} }}"#);
+    let answer = fixture.query_unsettled(&query, json!({})).await?;
+    let entry = json!({ "at": answer["data"]["_entities"][0]["stockLedger"]["entries"][0]["at"], "quantity": 40, "reason": "FOUND", "balance": 40 });
+    let first = json!({ "balance": 40, "belowZeroSince": null, "entriesMissing": false, "entries": [entry] });
+    assert_eq!(answer["data"]["_entities"][0]["stockLedger"], first, "{answer}");
+    assert_eq!(ledger(&fixture, "22423").await?["balance"], 42);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_hundred_products_are_resolved_in_order() -> anyhow::Result<()> {
     let fixture = with_stock().await?;
     let sku = |number: i32| if number % 10 == 0 { "22423".to_owned() } else { number.to_string() };

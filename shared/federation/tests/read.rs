@@ -3,6 +3,7 @@
 #[path = "support/store.rs"]
 mod support;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use federation::read::{Backoff, MAX_KEYS, ReadError};
 use federation::{Key, Reader};
@@ -36,17 +37,19 @@ async fn what_is_missing_deleted_or_expired_is_none() {
     let store = store().await;
     let title = || ("title", text("a"));
     store.put("live", "view", &[title()]).await;
+    let waits = ("upto_early", AttributeValue::B(Blob::new([1, 0, 255])));
+    store.put("behind", "view", &[title(), waits]).await;
     store.put("dead", "view", &[title(), ("d", AttributeValue::Bool(true))]).await;
     store.put("raised", "view", &[title(), ("d", AttributeValue::Bool(false))]).await;
     store.put("expired", "view", &[title(), ("ttl", number(1_000))]).await;
     store.put("fresh", "view", &[title(), ("ttl", number(1_001))]).await;
     let reader = Reader::new(store.client.clone(), TABLE).clock(|| 1_000);
-    let names = ["fresh", "missing", "live", "dead", "live", "expired", "raised"];
+    let names = ["fresh", "missing", "live", "dead", "live", "expired", "raised", "behind"];
     let keys: Vec<Key> = names.iter().map(|name| Key::new(*name, "view")).collect();
     for reader in [reader.clone(), reader.consistent(true)] {
         let views: Vec<Option<Product>> = reader.batch_get(&keys).await.unwrap();
         let alive: Vec<bool> = views.iter().map(Option::is_some).collect();
-        assert_eq!(alive, [true, false, true, false, true, false, true]);
+        assert_eq!(alive, [true, false, true, false, true, false, true, true]);
     }
 }
 

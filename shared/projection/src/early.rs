@@ -46,7 +46,7 @@ pub fn pack<'a>(events: impl IntoIterator<Item = &'a str>) -> Option<Vec<u8>> {
     if plain.is_empty() {
         return None;
     }
-    let mut packed = DeflateEncoder::new(vec![FORMAT], Compression::best());
+    let mut packed = DeflateEncoder::new(vec![FORMAT], Compression::default());
     packed.write_all(plain.as_bytes()).ok()?;
     packed.finish().ok().filter(|packed| packed.len() <= PACKED)
 }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_would_unpack_to_more_than_was_packed_is_not_unpacked() {
-        let mut large = DeflateEncoder::new(vec![FORMAT], Compression::best());
+        let mut large = DeflateEncoder::new(vec![FORMAT], Compression::default());
         large.write_all(&vec![b' '; 100 * PLAIN]).unwrap();
         assert_eq!(unpack(&large.finish().unwrap()), Err(Garbled::Packed));
         assert_eq!([unpack(&[]), unpack(&[0]), unpack(&[2, 3, 0])], [const { Err(Garbled::Format) }; 3]);

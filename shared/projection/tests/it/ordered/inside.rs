@@ -1,13 +1,16 @@
 //! What comes too early waits in its item as long as there is room, and is lost by nobody's write.
 
-use super::{Comes, LATE, Line, TABLE, UNLUCKY, a, adjusted, audit, homes};
+use super::{Comes, LATE, Line, TABLE, UNLUCKY, a, adjusted, audit, homes, projection};
 use contracts::Version;
 use futures::future::join_all;
+use projection::consumer::Consumer;
 use projection::quarantine::Reason;
 use projection::store::{Head, Outcome, Store};
 use projection::{Key, early};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use testkit::dice::Dice;
+use testkit::faults::{Faulty, Late};
 use testkit::{delivery, mangle};
 
 /// A quantity that leaves the view little room in the store.
@@ -174,8 +177,13 @@ async fn what_waits_in_the_item_outlives_a_snapshot() {
 #[tokio::test]
 async fn nobody_leaves_out_what_another_has_wait() {
     for seed in 0..30 {
-        let (line, mut dice) = (Line::new().await, Dice::new(seed));
+        let (mut line, mut dice) = (Line::new().await, Dice::new(seed));
         line.first(&[a(1, 1)]).await;
+        // Calls that are under way at once get ahead of each other.
+        let paced = Arc::new(Faulty::new(Arc::new(line.store.clone()), Arc::new(Late::default())));
+        paced.expect(Vec::new(), dice.roll());
+        let shelf = Arc::clone(&line.shelf);
+        line.consumer = Consumer::new("test", projection(), TABLE, paced, shelf, testkit::clock);
         let mut events: Vec<Value> =
             (2..=24).map(|seq| if dice.percent(20) { noisy(1, seq) } else { a(1, seq) }).collect();
         dice.shuffle(&mut events);
