@@ -179,7 +179,7 @@ fn a_change_of_the_graph_is_told_and_without_usage_it_is_a_warning_but_a_key_is_
         "warning[field-removed]: catalogue Product.subtitle: ",
         "--> services/catalogue/schema.graphql:",
         "a registry knows: name it with --registry URL or --store DIR",
-        "7 subgraphs composed, compared with 1 earlier graph",
+        "8 subgraphs composed, compared with 1 earlier graph",
     ] {
         assert!(text(&told).contains(expected), "{expected} is not in\n{}", text(&told));
     }
