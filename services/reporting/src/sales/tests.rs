@@ -25,7 +25,7 @@ fn a_cancelled_order_has_no_lines_and_a_fee_no_sku() {
         { "sku": null, "units": 1, "amount": "4.50" },
     ]);
     let placed = event(&OrderPlaced(order.clone()), 1);
-    given(&projection()).when(&[placed.clone()]).then_items(&[(key.clone(), trade(lines))]);
+    given(&projection()).when(std::slice::from_ref(&placed)).then_items(&[(key.clone(), trade(lines))]);
     let cancelled = OrderCancelled(Order { status: Status::Cancelled, ..order.clone() });
     given(&projection()).when(&[event(&cancelled, 2), placed]).then_items(&[(key, trade(json!([])))]);
 }
