@@ -212,9 +212,9 @@ fn the_program_says_what_is_wrong() {
 /// A router that counts its requests.
 fn counting(router: Router) -> (Router, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&count);
+    let asked = Arc::clone(&count);
     let counted = move |request: axum::extract::Request, next: axum::middleware::Next| {
-        counter.fetch_add(1, Ordering::SeqCst);
+        asked.fetch_add(1, Ordering::SeqCst);
         next.run(request)
     };
     (router.layer(axum::middleware::from_fn(counted)), count)

@@ -4,7 +4,7 @@ use micrograph::Environment;
 use relational::{Connection, PostgresStore};
 use std::sync::Arc;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     micrograph::main_in(reporting::micrograph(), |environment| {
         let store = PostgresStore::new(&Connection::from_env()?, environment.clock)?;

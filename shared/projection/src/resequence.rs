@@ -203,7 +203,7 @@ impl Resequencer<'_> {
         if next.kept.is_some() && !self.keep_used(line, &used[unkept..]).await? {
             return self.look(line, true).await;
         }
-        let (early, packed) = self.room(line, &next, all);
+        let (early, packed) = Self::room(line, &next, all);
         self.leave(line, &next, &early).await?;
         next.early = packed;
         match self.store.advance(self.table, self.key, line.head.as_ref(), &next, base.as_ref()).await {

@@ -118,6 +118,7 @@ impl Head {
     }
 
     /// It, without what waits in it.
+    #[must_use]
     pub fn bare(&self) -> Self {
         Self { early: Vec::new(), ..self.clone() }
     }

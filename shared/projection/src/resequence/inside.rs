@@ -48,7 +48,7 @@ impl Resequencer<'_> {
 
     /// What waits in an item from now on: what does already, then, where it is asked for, what was delivered and comes too
     /// early; as many as there is room for.
-    pub(super) fn room(&self, line: &Line<'_>, next: &Head, more: bool) -> Inside {
+    pub(super) fn room(line: &Line<'_>, next: &Head, more: bool) -> Inside {
         if next.kept.is_some() || !line.has_room {
             return Inside::default();
         }
@@ -102,7 +102,7 @@ impl Resequencer<'_> {
     /// written.
     pub(super) async fn keep_in_item(&self, line: &mut Line<'_>) -> Result<Option<Outcome>, StoreError> {
         let Some(head) = line.head.as_ref().filter(|_| line.refused.is_empty()) else { return Ok(None) };
-        let (early, packed) = self.room(line, head, true);
+        let (early, packed) = Self::room(line, head, true);
         if early.keys().all(|version| line.early.contains_key(version)) {
             return Ok(None);
         }

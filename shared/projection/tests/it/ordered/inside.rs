@@ -23,7 +23,8 @@ pub const FILLING: usize = 409_300;
 fn noisy(quantity: i64, seq: u64) -> Value {
     let mut dice = Dice::new(seq);
     let mut event = a(quantity, seq);
-    event["data"]["note"] = (0..20).map(|_| format!("{:016x}", dice.roll())).collect::<String>().into();
+    event["data"]["note"] =
+        (0..20).map(|_| format!("{:016x}", dice.roll())).collect::<Vec<_>>().concat().into();
     event
 }
 
