@@ -65,6 +65,12 @@ def up():
     until("MiniStack starts", answers)
 
 
+def lacking(resource):
+    """Whether the emulator lacks it: a kind of resource, or alarms of more than one metric."""
+    is_reckoned = resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+    return resource["Type"] in LACKING or is_reckoned
+
+
 def deploy(stack, region):
     """Uploads what a stack's template refers to, and creates the stack."""
     template = json.loads((OUT / f"{stack}.template.json").read_text())
@@ -78,7 +84,7 @@ def deploy(stack, region):
             for destination in asset["destinations"].values():
                 s3.upload_file(str(OUT / asset["source"]["path"]), bucket, destination["objectKey"])
     resources = template["Resources"]
-    for logical_id in [it for it, resource in resources.items() if resource["Type"] in LACKING]:
+    for logical_id in [it for it, resource in resources.items() if lacking(resource)]:
         del resources[logical_id]
     for resource in resources.values():
         if resource["Type"] == "AWS::IAM::Policy":

@@ -7,6 +7,8 @@ What the emulator (MiniStack 1.5.15) lacks, why, and what covers it instead:
 
 - EventBridge archives (AWS::Events::Archive): no such resource there. Taken out of the templates; cfn-lint and
   infra/aws/test/platform.test.ts look at it. The archive of ours is used.
+- Alarms that reckon with several metrics: its CloudWatch has none. Taken out of the templates; cfn-lint and
+  infra/aws/test/registry.test.ts look at them.
 - CloudFront, Route 53's latency and health checks, certificates: they answer for names on the internet. The edge stack is
   not deployed; infra/aws/test/edge.test.ts runs its function and checks its template.
 - Aurora: its databases are containers, which not every machine can run, and never pause. The stack of reporting is not

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { CfnResource, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import type { IConstruct } from 'constructs';
-import { stacks } from './support.ts';
+import { deployment, stacks } from './support.ts';
 
 const suite = stacks({ apps: [{ path: '/admin', origin: 'admin.example.com' }] });
 
@@ -31,6 +31,11 @@ test('the rules of AwsSolutions hold, but for the exceptions', () => {
     violatingResources.map(({ constructPath }) => `${ruleName} ${constructPath}`),
   );
   assert.deepEqual([...new Set(found)].sort(), []);
+});
+
+test('they hold for a deployment that keeps nothing, too', () => {
+  const { app } = stacks({ deployment: deployment({ retain: false }) });
+  assert.deepEqual(new AwsSolutionsChecks(app).validateScope(app).violations.map(({ ruleName }) => ruleName), []);
 });
 
 test('each exception has its reason, in a sentence', () => {

@@ -195,6 +195,7 @@ function aurora(micrograph: Micrograph, vpc: ec2.Vpc, group: ec2.SecurityGroup):
   cluster.node.addDependency(log);
   // What it holds can be made anew from events, in hours: a last snapshot is quicker.
   cluster.applyRemovalPolicy(deployment.retain ? RemovalPolicy.SNAPSHOT : RemovalPolicy.DESTROY);
+  if (!deployment.retain) except(cluster, 'AwsSolutions-RDS10', 'The deployment says that nothing of it is kept: it can be deleted as a whole.');
   const writer = new rds.CfnDBInstance(micrograph, 'DatabaseWriter', {
     dbInstanceIdentifier: `${name}-1`,
     dbClusterIdentifier: cluster.ref,
