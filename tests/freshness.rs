@@ -119,6 +119,21 @@ async fn a_mutation_shows_what_it_wrote_in_every_domain() -> anyhow::Result<()> 
         let product = &answer["data"]["placeOrder"]["order"]["lines"][0]["product"];
         assert_eq!(counted(product), (sold + 2 * number, reserved + 2 * number), "{answer}");
     }
+    // Nobody but inventory is asked here: the projection that it reads must be up to what it decided a moment ago.
+    let mutation = format!(
+        r#"mutation {{
+            first: adjustStock(sku: "{sku}", quantity: -5, reason: WRITTEN_OFF) {{ ...all }}
+            second: adjustStock(sku: "{sku}", quantity: 2, reason: FOUND) {{ ...all }}
+        }}
+        fragment all on StockChanged {{ onHand product {{ stock {{ onHand }} }} }}"#
+    );
+    for _ in 0..5 {
+        let answer = json_of(&send(&shop, &mutation, None).await?)?;
+        for changed in [&answer["data"]["first"], &answer["data"]["second"]] {
+            assert!(changed["onHand"].is_i64(), "{answer}");
+            assert_eq!(changed["product"]["stock"]["onHand"], changed["onHand"], "{answer}");
+        }
+    }
     shop.stop().await;
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! Read-your-writes: what the mutations of a request wrote, as a token that a later query brings back.
+//! Read-your-writes: what the mutations of a request wrote, shown by what the request itself reads after it, and as a token
+//! that a later query brings back.
 
+use crate::read;
 use async_graphql::parser::types::Field;
 use async_graphql::{
     Context, ContextSelectionSet, InputType, OutputType, Positioned, ServerResult, Value, registry,
@@ -35,8 +37,9 @@ impl Written {
         Self { consistency, writes: Arc::default() }
     }
 
-    /// Notes a write.
+    /// Notes a write: what the request reads from now on shows it, and its token tells of it.
     pub fn note(&self, write: Write) {
+        read::wrote(write);
         self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(write);
     }
 

@@ -17,7 +17,7 @@ pub use backoff::Backoff;
 use freshness::Tag;
 use futures::StreamExt;
 pub use list::{Index, List, Range};
-pub(crate) use scope::shows;
+pub(crate) use scope::{shows, wrote};
 pub use scope::{Alias, Brought, Seen, resolve, scoped};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;

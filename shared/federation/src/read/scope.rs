@@ -56,16 +56,21 @@ struct Scope {
     /// When the patience with this request ends: set by the first projection that has to be waited for.
     until: OnceCell<Instant>,
     pins: Mutex<HashMap<String, Arc<str>>>,
-    waits: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    /// What the request itself wrote so far.
+    own: Mutex<Vec<Write>>,
+    waits: Mutex<HashMap<Awaited, Arc<OnceCell<()>>>>,
     seen: Mutex<Seen>,
 }
+
+/// An alias, and how much the request had written itself when it was read.
+type Awaited = (String, usize);
 
 /// What was learnt of a request while it ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// What its answer shows.
     pub tags: Tags,
-    /// The projections that had not reached its token when the patience ended.
+    /// The projections that had not reached its token, or what it wrote itself, when the patience ended.
     pub behind: BTreeSet<String>,
     /// The tables that it was read from.
     pub generations: Generations,
@@ -78,13 +83,14 @@ tokio::task_local! {
 }
 
 /// Runs a request: what it reads by one alias is read from one table, whatever becomes of the alias meanwhile, and,
-/// where the request brings a token, once the projection has reached it, or once the patience with the whole request
-/// is at its end.
+/// where the request brings a token or wrote something itself, once the projection has reached that, or once the
+/// patience with the whole request is at its end.
 pub async fn scoped<F: Future>(brought: Brought, request: F) -> (F::Output, Seen) {
     let scope = Arc::new(Scope {
         brought,
         until: OnceCell::new(),
         pins: Mutex::default(),
+        own: Mutex::default(),
         waits: Mutex::default(),
         seen: Mutex::default(),
     });
@@ -100,6 +106,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Notes that the answer to this request shows something.
 pub(crate) fn shows(tag: impl FnOnce() -> Tag) {
     let _ = SCOPE.try_with(|scope| lock(&scope.seen).tags.insert(tag()));
+}
+
+/// Notes that this request wrote something: what it reads from now on shows that.
+pub(crate) fn wrote(write: Write) {
+    let _ = SCOPE.try_with(|scope| lock(&scope.own).push(write));
 }
 
 /// The table that stands behind an alias for this request.
@@ -119,10 +130,11 @@ pub async fn resolve(alias: &dyn Alias) -> Result<Arc<str>, ReadError> {
         }
         table
     };
-    if !scope.brought.token.is_empty() {
-        // Each projection is waited for once, by all that read it.
-        let wait = Arc::clone(lock(&scope.waits).entry(alias.name().to_owned()).or_default());
-        wait.get_or_init(|| scope.wait(alias, &table)).await;
+    let own = lock(&scope.own).clone();
+    if !own.is_empty() || !scope.brought.token.is_empty() {
+        // Each projection is waited for once, by all that read it after the same writes.
+        let wait = Arc::clone(lock(&scope.waits).entry((alias.name().to_owned(), own.len())).or_default());
+        wait.get_or_init(|| scope.wait(alias, &table, &own)).await;
     }
     Ok(table)
 }
@@ -137,10 +149,11 @@ impl Scope {
         }
     }
 
-    async fn wait(&self, alias: &dyn Alias, table: &str) {
+    async fn wait(&self, alias: &dyn Alias, table: &str, own: &[Write]) {
+        let wanted = Token::of(own.iter().chain(self.brought.token.writes()).copied());
         let mut pause = FIRST_PAUSE;
         loop {
-            match alias.reached(table, self.brought.token.writes()).await {
+            match alias.reached(table, wanted.writes()).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
@@ -250,6 +263,49 @@ mod tests {
         let (took, _, seen) = read(usize::MAX, token()).await;
         assert_eq!(took, Duration::from_millis(100));
         assert_eq!(seen.behind, BTreeSet::from(["slow".to_owned()]));
+    }
+
+    /// Tells which writes it was asked for.
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<Vec<Vec<Write>>>);
+
+    impl Alias for Asked {
+        fn name(&self) -> &'static str {
+            "asked"
+        }
+
+        fn table(&self) -> BoxFuture<'_, Result<Arc<str>, ReadError>> {
+            Box::pin(async { Ok(Arc::from("asked-1")) })
+        }
+
+        fn reached<'a>(&'a self, _: &'a str, writes: &'a [Write]) -> BoxFuture<'a, Result<bool, ReadError>> {
+            lock(&self.0).push(writes.to_vec());
+            Box::pin(async { Ok(true) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_request_wrote_itself_is_waited_for_by_what_it_reads_after() {
+        let alias = Asked::default();
+        let [brought, first, second] = [1, 2, 3].map(|it| Write::new("shop", "Opened", &it.to_string(), it));
+        let request = async {
+            wrote(first);
+            resolve(&alias).await.unwrap();
+            resolve(&alias).await.unwrap();
+            wrote(second);
+            resolve(&alias).await.unwrap();
+        };
+        let ((), _) = scoped(Brought { token: Token::of([brought]), ..Brought::default() }, request).await;
+        assert_eq!(alias.0.into_inner().unwrap(), [vec![first, brought], vec![first, second, brought]]);
+
+        let alias = Asked::default();
+        let request = async {
+            resolve(&alias).await.unwrap();
+            wrote(first);
+            resolve(&alias).await.unwrap();
+        };
+        let ((), _) = scoped(Brought::default(), request).await;
+        assert_eq!(alias.0.into_inner().unwrap(), [vec![first]]);
     }
 
     #[tokio::test(start_paused = true)]
