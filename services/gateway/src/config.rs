@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
+use sha2::{Digest, Sha256};
 
 use crate::auth::Auth;
 use crate::persisted::PersistedQueries;
@@ -33,6 +34,8 @@ pub struct Config {
     pub persisted_queries: PersistedQueries,
     /// What the gateway keeps of answers itself.
     pub cache: CacheSizes,
+    /// The password by which `PURGE` drops what is kept; none takes no such request.
+    pub purge_key: Option<Secret>,
     /// Request headers handed on to subgraphs, besides `traceparent`, `tracestate` and the client's name
     /// and version, which always are.
     pub forwarded_headers: Vec<HeaderName>,
@@ -67,7 +70,7 @@ pub struct Config {
 }
 
 /// Who may see the plan of an operation in place of its answer.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Explain {
     /// Nobody.
     #[default]
@@ -75,16 +78,29 @@ pub enum Explain {
     /// Everyone.
     Open,
     /// Who sends this in the header `x-explain-key`.
-    Key(String),
+    Key(Secret),
 }
 
-impl fmt::Debug for Explain {
+/// A text that is compared and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        // Hashed, so that the time it takes tells nothing of the secret.
+        Sha256::digest(given) == Sha256::digest(self.0.as_bytes())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "Closed",
-            Self::Open => "Open",
-            Self::Key(_) => "Key(…)",
-        })
+        f.write_str("Secret(…)")
     }
 }
 
@@ -183,6 +199,7 @@ impl Default for Config {
             plan_cache: 1_000,
             persisted_queries: PersistedQueries::default(),
             cache: CacheSizes::default(),
+            purge_key: None,
             forwarded_headers: vec![http::header::AUTHORIZATION],
             override_labels: Vec::new(),
             auth: None,

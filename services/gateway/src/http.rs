@@ -5,6 +5,7 @@ mod csrf;
 mod events;
 mod graphiql;
 mod media;
+mod purge;
 mod server;
 
 use axum::body::Body;
@@ -85,6 +86,11 @@ async fn respond(gateway: &Gateway, request: HttpRequest<Bytes>, can_stream: boo
     let (parts, body) = request.into_parts();
     let limits = gateway.config().limits;
     let query = parts.uri.query().unwrap_or_default();
+    if parts.method.as_str() == "PURGE"
+        && let Some(key) = &gateway.config().purge_key
+    {
+        return purge::respond(gateway, key, &parts.headers).into();
+    }
     let method = match parts.method {
         HttpMethod::GET | HttpMethod::HEAD => Method::Get,
         HttpMethod::POST => Method::Post,

@@ -48,7 +48,7 @@ pub mod transport;
 pub use self::composition::{ComposeError, compose};
 pub use ::composition::{CompositionError, Subgraph};
 pub use answer::Answer;
-pub use config::{CacheSizes, Config, Explain, Graphiql, Limits, UnknownLimit};
+pub use config::{CacheSizes, Config, Explain, Graphiql, Limits, Secret, UnknownLimit};
 #[cfg(feature = "dynamodb")]
 pub use documents::DynamoDocuments;
 pub use documents::{DocumentStore, DocumentStoreError, DocumentsInMemory};

@@ -260,6 +260,33 @@ async fn the_gateway_keeps_answers_until_they_are_purged() {
     assert_eq!(subgraph.asked(), 4);
 }
 
+#[tokio::test]
+async fn who_has_the_key_purges_what_the_gateway_keeps() {
+    let subgraph = Subgraph::new(&[PUBLIC, ("cache-tag", "price:1")]);
+    let purge = async |gateway: &Gateway, authorization: &str, tags: &str| {
+        let request = Request::builder().method("PURGE").uri("/graphql").header("authorization", authorization);
+        let request = request.header("cache-tag", tags).body(Bytes::new()).unwrap();
+        let status = gateway.handle(request).await.status().as_u16();
+        let _ = get(gateway, PRICE, &[]).await;
+        (status, subgraph.asked())
+    };
+    let gateway = subgraph.gateway(Config { purge_key: Some("secret".into()), ..caching() });
+    assert_eq!(format!("{:?}", gateway.config().purge_key), "Some(Secret(…))");
+    let _ = get(&gateway, PRICE, &[]).await;
+    // `purger:secret` and `purger:other`.
+    let (right, wrong) = ("Basic cHVyZ2VyOnNlY3JldA==", "Basic cHVyZ2VyOm90aGVy");
+    for nobody in [wrong, "", "Basic", "Basic c2VjcmV0", "Bearer secret"] {
+        assert_eq!(purge(&gateway, nobody, "price:1").await, (401, 1), "{nobody}");
+    }
+    assert_eq!(purge(&gateway, right, "").await, (400, 1));
+    assert_eq!(purge(&gateway, right, "price:2").await, (204, 1));
+    assert_eq!(purge(&gateway, right, "price:2, price:1").await, (204, 2));
+    // Without a key nobody may.
+    let gateway = subgraph.gateway(caching());
+    let _ = get(&gateway, PRICE, &[]).await;
+    assert_eq!(purge(&gateway, right, "price:1").await, (405, 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_is_served_while_it_is_made_anew_and_where_it_can_not_be() {
     let long = ("cache-control", "public, max-age=10, stale-while-revalidate=10, stale-if-error=60");

@@ -84,7 +84,7 @@ async fn a_plan_is_shown_in_place_of_the_answer() {
 async fn plans_are_for_who_may_see_them() {
     let (closed, _) = gateway(Config::default());
     assert_eq!(json_of(&asked(&closed, "/graphql?explain", &[(EXPLAIN_KEY, "")]).await), answered());
-    let key = Explain::Key("secret".to_owned());
+    let key = Explain::Key("secret".into());
     assert!(!format!("{key:?}").contains("secret"));
     let (guarded, _) = gateway(Config { explain: key, ..Config::default() });
     for headers in [&[][..], &[(EXPLAIN_KEY, "guessed")]] {

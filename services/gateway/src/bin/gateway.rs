@@ -156,6 +156,16 @@ struct Arguments {
     #[arg(long, value_name = "MB", env = "GATEWAY_SUBGRAPH_CACHE")]
     subgraph_cache: Option<u64>,
 
+    /// Take `PURGE /graphql` with the tags of what changed in `cache-tag`, by basic authentication with this password.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "GATEWAY_PURGE_KEY",
+        hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    purge_key: Option<String>,
+
     /// Show plans (/graphql?explain) to who sends this in `x-explain-key`; without --production everyone may see them.
     #[arg(
         long,
@@ -455,7 +465,7 @@ fn say_what_is_missing(arguments: &Arguments, supergraph: &Supergraph) {
 
 async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Result<Config> {
     let explain = match &arguments.explain_key {
-        Some(key) => Explain::Key(key.clone()),
+        Some(key) => Explain::Key(key.as_str().into()),
         None if arguments.production => Explain::Closed,
         None => Explain::Open,
     };
@@ -485,6 +495,7 @@ async fn config(arguments: &Arguments, schemas: Option<&Schemas>) -> anyhow::Res
         csrf_guard: arguments.production,
         graphiql: (!arguments.production).then(Graphiql::default),
         cache: CacheSizes { answers: bytes(arguments.cache), subgraphs: bytes(arguments.subgraph_cache) },
+        purge_key: arguments.purge_key.as_deref().map(Into::into),
         persisted_queries: persisted_queries(arguments).await?,
         auth,
         explain,
