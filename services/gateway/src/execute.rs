@@ -95,7 +95,7 @@ pub(crate) async fn open(execution: &Execution<'_>, events: &Fetch) -> Result<Su
 impl Outcome {
     fn new() -> Self {
         let mut store = Store::default();
-        let root = store.push_object([]);
+        let root = store.push_empty();
         Self { store, root, errors: Vec::new(), cache: CachePolicy::UNLIMITED, carried: Carried::default() }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::store::{Entry, Node, Span, Store, as_u32};
+use crate::store::{Layout, Name, Node, Span, Store, as_u32};
 
 /// How deep the values of a subgraph's answer may nest.
 const MAX_NESTING: usize = 256;
@@ -30,8 +30,18 @@ pub(crate) fn parse(store: &mut Store, body: Bytes) -> Result<Node, JsonError> {
     let document = store.keep(body);
     // A second handle to the same memory, so that the store can be written to while the text is read.
     let text = store.document(document);
-    let mut parser =
-        Parser { store, text: &text, at: 0, document, depth: 0, items: Vec::new(), entries: Vec::new() };
+    let mut parser = Parser {
+        store,
+        text: &text,
+        at: 0,
+        document,
+        depth: 0,
+        items: Vec::new(),
+        names: Vec::new(),
+        values: Vec::new(),
+        within: Name::TYPE_NAME,
+        expected: Expected::default(),
+    };
     let node = parser.value()?;
     parser.whitespace();
     if parser.at < parser.text.len() {
@@ -48,7 +58,36 @@ struct Parser<'a> {
     depth: usize,
     /// Items and fields of values still open, moved to the store as each closes.
     items: Vec<Node>,
-    entries: Vec<Entry>,
+    names: Vec<Name>,
+    values: Vec<Node>,
+    /// The field whose value is being read.
+    within: Name,
+    expected: Expected,
+}
+
+/// What came last time. The objects of a list mostly have the same keys in the same order, so a key is compared with one
+/// before it is looked for among all.
+#[derive(Default)]
+struct Expected {
+    /// The first key within each field.
+    first: Vec<Option<Name>>,
+    /// The key after each key.
+    after: Vec<Option<Name>>,
+    /// The layout that ends with each key.
+    ending: Vec<Option<Layout>>,
+}
+
+impl Expected {
+    fn of<T: Copy>(table: &[Option<T>], name: Name) -> Option<T> {
+        table.get(name.index()).copied().flatten()
+    }
+
+    fn note<T: Copy>(table: &mut Vec<Option<T>>, name: Name, value: T) {
+        if table.len() <= name.index() {
+            table.resize(name.index() + 1, None);
+        }
+        table[name.index()] = Some(value);
+    }
 }
 
 impl Parser<'_> {
@@ -78,16 +117,21 @@ impl Parser<'_> {
     }
 
     fn object(&mut self) -> Result<Node, JsonError> {
-        let first = self.entries.len();
+        let first = self.values.len();
+        let within = self.within;
         self.whitespace();
         if !self.eat(b'}') {
+            let mut before = None;
             loop {
                 self.whitespace();
-                let key = self.key()?;
+                let name = self.key(within, before)?;
+                before = Some(name);
                 self.whitespace();
                 self.expect(b':')?;
+                self.within = name;
                 let value = self.value()?;
-                self.entries.push(Entry { key, value });
+                self.names.push(name);
+                self.values.push(value);
                 self.whitespace();
                 if self.eat(b'}') {
                     break;
@@ -95,7 +139,23 @@ impl Parser<'_> {
                 self.expect(b',')?;
             }
         }
-        Ok(Node::Object(self.store.push_object(self.entries.drain(first..))))
+        self.within = within;
+        let layout = self.layout(first);
+        self.names.truncate(first);
+        Ok(Node::Object(self.store.push_object(layout, self.values.drain(first..))))
+    }
+
+    /// The layout of the names from `first` on.
+    fn layout(&mut self, first: usize) -> Layout {
+        let names = &self.names[first..];
+        let Some(last) = names.last() else { return self.store.layouts.layout(names) };
+        let expected = Expected::of(&self.expected.ending, *last);
+        if let Some(expected) = expected.filter(|it| self.store.layouts.names(*it) == names) {
+            return expected;
+        }
+        let layout = self.store.layouts.layout(names);
+        Expected::note(&mut self.expected.ending, *last, layout);
+        layout
     }
 
     fn list(&mut self) -> Result<Node, JsonError> {
@@ -115,19 +175,38 @@ impl Parser<'_> {
         Ok(self.store.push_list(self.items.drain(first..)))
     }
 
-    /// A key without its quotes; one with escapes is decoded into a document of its own.
-    fn key(&mut self) -> Result<Span, JsonError> {
+    /// A key of the object that is the value of `within`, or an item of it, and the one after `before`.
+    fn key(&mut self, within: Name, before: Option<Name>) -> Result<Name, JsonError> {
+        let expected = match before {
+            Some(before) => Expected::of(&self.expected.after, before),
+            None => Expected::of(&self.expected.first, within),
+        };
+        if let Some(name) = expected.filter(|name| self.is_next(*name)) {
+            self.at += self.store.layouts.text(name).len() + 2;
+            return Ok(name);
+        }
         let quoted = self.string()?;
         let raw = &self.text[quoted.start as usize..quoted.end as usize];
-        if !raw.contains(&b'\\') {
-            return Ok(Span { start: quoted.start + 1, end: quoted.end - 1, ..quoted });
+        if raw.contains(&b'\\') {
+            let decoded: String = serde_json::from_slice(raw).map_err(|_| JsonError::Unexpected {
+                found: "an escape that is no character".to_owned(),
+                at: quoted.start as usize,
+            })?;
+            return Ok(self.store.layouts.name(decoded.as_bytes()));
         }
-        let decoded: String = serde_json::from_slice(raw).map_err(|_| JsonError::Unexpected {
-            found: "an escape that is no character".to_owned(),
-            at: quoted.start as usize,
-        })?;
-        let end = as_u32(decoded.len());
-        Ok(Span { document: self.store.keep(Bytes::from(decoded)), start: 0, end })
+        // Only a key without escapes is expected again: it is written as it is.
+        let name = self.store.layouts.name(&raw[1..raw.len() - 1]);
+        match before {
+            Some(before) => Expected::note(&mut self.expected.after, before, name),
+            None => Expected::note(&mut self.expected.first, within, name),
+        }
+        Ok(name)
+    }
+
+    fn is_next(&self, name: Name) -> bool {
+        let rest = self.text[self.at..].strip_prefix(b"\"");
+        let rest = rest.and_then(|rest| rest.strip_prefix(self.store.layouts.text(name)));
+        rest.is_some_and(|rest| rest.first() == Some(&b'"'))
     }
 
     fn string(&mut self) -> Result<Span, JsonError> {
@@ -277,6 +356,35 @@ mod tests {
         assert_eq!(round_trip(r#"{"a":1"#).unwrap_err().to_string(), "unexpected end at byte 6");
         assert_eq!(round_trip("1 2").unwrap_err().to_string(), "unexpected `2` at byte 2");
         assert_eq!(round_trip(&"[".repeat(100_000)).unwrap_err(), JsonError::TooDeep);
+    }
+
+    proptest! {
+        /// Keys that came before are expected again, in this order or another, with escapes or without.
+        #[test]
+        fn objects_of_a_list_are_read_whatever_came_before(
+            objects in prop::collection::vec(prop::collection::vec(("[ab\"\\\\]{0,2}", any_json()), 0..4), 0..6),
+        ) {
+            let mut text = String::from("[");
+            for (at, object) in objects.iter().enumerate() {
+                text.push_str(if at == 0 { "{" } else { ",{" });
+                for (at, (key, value)) in object.iter().enumerate() {
+                    text.push_str(if at == 0 { "" } else { "," });
+                    text.push_str(&serde_json::Value::from(key.as_str()).to_string());
+                    text.push(':');
+                    text.push_str(&value.to_string());
+                }
+                text.push('}');
+            }
+            text.push(']');
+            prop_assert_eq!(round_trip(&text).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_quote_in_a_key_ends_no_other() {
+        // The first key is `a"b`; what follows only looks like it.
+        let error = round_trip(r#"[{"a\"b":1},{"a"b":1}]"#).unwrap_err();
+        assert_eq!(error.to_string(), "unexpected `b` at byte 16");
     }
 
     #[test]

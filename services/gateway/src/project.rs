@@ -3,11 +3,15 @@
 //! Values are completed as the GraphQL specification says (section 6.4.3): a null where none may be makes the
 //! nearest field around it null that may be, and a value of the wrong kind counts as null with an error.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use foldhash::fast::RandomState;
+
 use crate::error::{GraphQlError, PathSegment, codes};
 use crate::introspection::Introspection;
-use crate::schema::TypeDef;
 use crate::shape::{Composite, Leaf, Shape, ShapeField, ShapeValue, Wrap};
-use crate::store::{Node, ObjectId, Store};
+use crate::store::{Layout, Node, ObjectId, Store};
 
 /// Writes the value of `data`, and gives the errors that completing it added.
 pub(crate) fn project(
@@ -18,8 +22,15 @@ pub(crate) fn project(
     known: &[GraphQlError],
     out: &mut Vec<u8>,
 ) -> Vec<GraphQlError> {
-    let mut projector =
-        Projector { store, introspection, known, out, path: Vec::with_capacity(16), errors: Vec::new() };
+    let mut projector = Projector {
+        store,
+        introspection,
+        known,
+        out,
+        positions: HashMap::default(),
+        path: Vec::with_capacity(16),
+        errors: Vec::new(),
+    };
     let start = projector.out.len();
     if projector.object(shape, root, true).is_err() {
         projector.out.truncate(start);
@@ -35,6 +46,9 @@ enum Step<'a> {
     Index(usize),
 }
 
+/// Where an object has the fields of a shape, in their order; not all are there.
+type Positions = Rc<[Option<usize>]>;
+
 /// The value is null where none may be: what is around it must be null.
 struct Nulled;
 
@@ -44,6 +58,8 @@ struct Projector<'a> {
     /// Errors that subgraphs reported: a null that one of them explains needs no second one.
     known: &'a [GraphQlError],
     out: &'a mut Vec<u8>,
+    /// Where the objects of a layout have the fields of a shape, by the shape's address.
+    positions: HashMap<(*const Shape, Layout), Positions, RandomState>,
     path: Vec<Step<'a>>,
     errors: Vec<GraphQlError>,
 }
@@ -51,7 +67,9 @@ struct Projector<'a> {
 impl<'a> Projector<'a> {
     fn object(&mut self, shape: &'a Shape, object: ObjectId, is_root: bool) -> Result<(), Nulled> {
         self.out.push(b'{');
-        for (index, field) in shape.fields.iter().enumerate() {
+        let positions = self.positions(shape, self.store.layout(object));
+        let values = self.store.values(object);
+        for (index, (field, position)) in shape.fields.iter().zip(&*positions).enumerate() {
             if index > 0 {
                 self.out.push(b',');
             }
@@ -65,7 +83,7 @@ impl<'a> Projector<'a> {
                 continue;
             }
             self.path.push(Step::Key(&field.key));
-            let node = self.store.get(object, &field.source).unwrap_or(Node::Null);
+            let node = position.map_or(Node::Null, |at| values[at]);
             let written = self.value(shape, field, &field.wrap, node);
             self.path.pop();
             written?;
@@ -74,16 +92,17 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
+    fn positions(&mut self, shape: &Shape, layout: Layout) -> Positions {
+        let layouts = &self.store.layouts;
+        let find = |field: &ShapeField| layouts.position(layout, layouts.known_name(field.source.as_bytes())?);
+        let made = || shape.fields.iter().map(find).collect();
+        Rc::clone(self.positions.entry((std::ptr::from_ref(shape), layout)).or_insert_with(made))
+    }
+
     fn type_name(&mut self, shape: &Shape, object: ObjectId) {
         // The shape of an interface stands for objects whose type is not known; what they say must do.
-        let name = match self.store.type_name(object) {
-            Some(said)
-                if self.introspection.schema.get(&shape.type_name).is_some_and(TypeDef::is_abstract) =>
-            {
-                said
-            }
-            _ => &shape.type_name,
-        };
+        let said = if shape.is_abstract { self.store.type_name(object) } else { None };
+        let name = said.unwrap_or(&shape.type_name);
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.push(b'"');

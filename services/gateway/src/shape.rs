@@ -15,6 +15,7 @@ use crate::schema::{Kind, Literal, Schema, TypeDef, TypeRef};
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) type_name: String,
+    pub(crate) is_abstract: bool,
     pub(crate) fields: Vec<ShapeField>,
 }
 
@@ -146,7 +147,8 @@ impl<'a> Shaper<'a> {
         let schema = self.schema;
         let def = schema.get(type_name);
         let fields = groups.into_iter().filter_map(|group| self.field(def, group)).collect();
-        let shape = Arc::new(Shape { type_name: type_name.to_owned(), fields });
+        let is_abstract = def.is_some_and(TypeDef::is_abstract);
+        let shape = Arc::new(Shape { type_name: type_name.to_owned(), is_abstract, fields });
         self.known.insert(id, Arc::clone(&shape));
         shape
     }

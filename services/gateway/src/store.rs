@@ -1,11 +1,16 @@
 //! Where the answers of one request's subgraphs are kept, each body parsed once.
 //!
 //! A value is a small copyable [`Node`]; strings and numbers point into the bodies, so they reach the
-//! client's answer exactly as the subgraph wrote them, without being decoded on the way.
+//! client's answer exactly as the subgraph wrote them, without being decoded on the way. The keys of an object are
+//! kept once for all objects that have the same ([`Layouts`]).
+
+mod layouts;
 
 use bytes::Bytes;
 
 use crate::json::{self, JsonError};
+
+pub(crate) use layouts::{Layout, Layouts, Name};
 
 /// A stretch of one of the store's documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +44,12 @@ pub(crate) enum Node {
     Object(ObjectId),
 }
 
-/// A field of an object: its key without quotes, and its value.
+/// An object: its keys, and where its values are. There may be room for more behind them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
-    pub(crate) key: Span,
-    pub(crate) value: Node,
-}
-
-/// A run of an object's fields. Fields merged in later form a further run.
-#[derive(Debug, Clone, Copy)]
-struct Run {
+struct Object {
+    layout: Layout,
     start: u32,
-    len: u32,
-    next: Option<u32>,
+    room: u32,
 }
 
 /// All values of one request.
@@ -59,8 +57,10 @@ struct Run {
 pub(crate) struct Store {
     documents: Vec<Bytes>,
     items: Vec<Node>,
-    entries: Vec<Entry>,
-    runs: Vec<Run>,
+    /// The values of objects' fields.
+    values: Vec<Node>,
+    objects: Vec<Object>,
+    pub(crate) layouts: Layouts,
 }
 
 impl Store {
@@ -85,12 +85,19 @@ impl Store {
         Node::List(Items { start: as_u32(start), len: as_u32(self.items.len() - start) })
     }
 
-    pub(crate) fn push_object(&mut self, entries: impl IntoIterator<Item = Entry>) -> ObjectId {
-        let start = self.entries.len();
-        self.entries.extend(entries);
-        let len = self.entries.len() - start;
-        self.runs.push(Run { start: as_u32(start), len: as_u32(len), next: None });
-        ObjectId(as_u32(self.runs.len() - 1))
+    /// `values` are as many as the layout has keys.
+    pub(crate) fn push_object(&mut self, layout: Layout, values: impl IntoIterator<Item = Node>) -> ObjectId {
+        let start = self.values.len();
+        self.values.extend(values);
+        let room = as_u32(self.values.len() - start);
+        self.objects.push(Object { layout, start: as_u32(start), room });
+        ObjectId(as_u32(self.objects.len() - 1))
+    }
+
+    /// An object without fields.
+    pub(crate) fn push_empty(&mut self) -> ObjectId {
+        let layout = self.layouts.layout(&[]);
+        self.push_object(layout, [])
     }
 
     /// The text of a span.
@@ -103,34 +110,25 @@ impl Store {
         &self.items[items.start as usize..(items.start + items.len) as usize]
     }
 
+    /// The keys of an object.
+    pub(crate) fn layout(&self, object: ObjectId) -> Layout {
+        self.objects[object.0 as usize].layout
+    }
+
+    /// The values of an object, in the order of its layout.
+    pub(crate) fn values(&self, object: ObjectId) -> &[Node] {
+        let Object { layout, start, .. } = self.objects[object.0 as usize];
+        &self.values[start as usize..][..self.layouts.names(layout).len()]
+    }
+
     /// The value of a field.
     pub(crate) fn get(&self, object: ObjectId, key: &str) -> Option<Node> {
-        self.position(object, key.as_bytes()).map(|at| self.entries[at].value)
+        self.value(object, self.layouts.known_name(key.as_bytes())?)
     }
 
-    fn position(&self, object: ObjectId, key: &[u8]) -> Option<usize> {
-        let mut next = Some(object.0);
-        while let Some(number) = next {
-            let run = self.runs[number as usize];
-            for at in run.start..run.start + run.len {
-                if self.text(self.entries[at as usize].key) == key {
-                    return Some(at as usize);
-                }
-            }
-            next = run.next;
-        }
-        None
-    }
-
-    /// All fields of an object.
-    pub(crate) fn entries(&self, object: ObjectId) -> impl Iterator<Item = Entry> + '_ {
-        let mut next = Some(object.0);
-        std::iter::from_fn(move || {
-            let run = self.runs[next? as usize];
-            next = run.next;
-            Some(run)
-        })
-        .flat_map(|run| self.entries[run.start as usize..(run.start + run.len) as usize].iter().copied())
+    fn value(&self, object: ObjectId, name: Name) -> Option<Node> {
+        let at = self.layouts.position(self.layout(object), name)?;
+        Some(self.values(object)[at])
     }
 
     /// The content of a string that holds no escapes, as names never do.
@@ -143,39 +141,25 @@ impl Store {
 
     /// The object's `__typename`.
     pub(crate) fn type_name(&self, object: ObjectId) -> Option<&str> {
-        self.name(self.get(object, "__typename")?)
+        self.name(self.value(object, Name::TYPE_NAME)?)
     }
 
     /// Gives a field another name.
     pub(crate) fn rename(&mut self, object: ObjectId, from: &str, to: &str) {
-        let Some(at) = self.position(object, from.as_bytes()) else { return };
-        let value = self.entries[at].value;
-        let document = self.keep(Bytes::copy_from_slice(to.as_bytes()));
-        let key = Span { document, start: 0, end: as_u32(to.len()) };
-        self.entries[at].key = key;
-        if let Some(other) = self.position_other_than(object, to.as_bytes(), at) {
-            let merged = self.merged(self.entries[other].value, value, &|_| true);
-            self.entries[other].value = merged;
-            self.entries[at].value = merged;
+        let Some(from) = self.layouts.known_name(from.as_bytes()) else { return };
+        let Object { layout, start, .. } = self.objects[object.0 as usize];
+        let Some(at) = self.layouts.position(layout, from) else { return };
+        let to = self.layouts.name(to.as_bytes());
+        let mut names = self.layouts.names(layout).to_vec();
+        let other = names.iter().position(|name| *name == to);
+        names[at] = to;
+        self.objects[object.0 as usize].layout = self.layouts.layout(&names);
+        if let Some(other) = other.filter(|other| *other != at) {
+            let (at, other) = (start as usize + at, start as usize + other);
+            let merged = self.merged(self.values[other], self.values[at], &|_| true);
+            self.values[other] = merged;
+            self.values[at] = merged;
         }
-    }
-
-    fn position_other_than(&self, object: ObjectId, key: &[u8], not: usize) -> Option<usize> {
-        let first = self.position(object, key)?;
-        if first != not {
-            return Some(first);
-        }
-        let mut next = Some(object.0);
-        while let Some(number) = next {
-            let run = self.runs[number as usize];
-            for at in run.start as usize..(run.start + run.len) as usize {
-                if at != not && self.text(self.entries[at].key) == key {
-                    return Some(at);
-                }
-            }
-            next = run.next;
-        }
-        None
     }
 
     /// Merges the fields of `source` into `target`.
@@ -191,28 +175,51 @@ impl Store {
         if target == source {
             return;
         }
-        let incoming: Vec<Entry> = self.entries(source).collect();
-        let mut fresh = Vec::new();
-        for entry in incoming {
-            let key = self.text(entry.key);
-            let Some(at) = self.position(target, key) else {
-                fresh.push(entry);
+        let (into, from) = (self.objects[target.0 as usize], self.objects[source.0 as usize]);
+        let join = self.layouts.join(into.layout, from.layout);
+        let layout = self.layouts.joined(join).layout;
+        let fields = self.layouts.names(into.layout).len();
+        let start = self.make_room(target, fields, self.layouts.names(layout).len());
+        self.objects[target.0 as usize].layout = layout;
+        for field in 0..self.layouts.names(from.layout).len() {
+            let position = self.layouts.joined(join).positions[field] as usize;
+            let (old, new) = (self.values[start + position], self.values[from.start as usize + field]);
+            let is_type_name = self.layouts.names(from.layout)[field] == Name::TYPE_NAME;
+            if is_type_name && position < fields && !self.renames_type(old, new, is_object_type) {
                 continue;
-            };
-            let keeps_type = key == b"__typename" && !self.name(entry.value).is_some_and(is_object_type);
-            if !keeps_type {
-                let merged = self.merged(self.entries[at].value, entry.value, is_object_type);
-                self.entries[at].value = merged;
             }
+            // Where the field is new, the old value is null, which anything replaces.
+            let merged = self.merged(old, new, is_object_type);
+            self.values[start + position] = merged;
         }
-        if !fresh.is_empty() {
-            let run = self.push_object(fresh);
-            let mut last = target.0 as usize;
-            while let Some(next) = self.runs[last].next {
-                last = next as usize;
-            }
-            self.runs[last].next = Some(run.0);
+    }
+
+    /// Whether one type name is to be replaced by another.
+    fn renames_type(&self, old: Node, new: Node, is_object_type: &dyn Fn(&str) -> bool) -> bool {
+        let new = self.name(new);
+        new != self.name(old) && new.is_some_and(is_object_type)
+    }
+
+    /// Sees to it that an object of `fields` values has room for `wanted`; gives where they start.
+    fn make_room(&mut self, object: ObjectId, fields: usize, wanted: usize) -> usize {
+        let Object { start, room, .. } = &mut self.objects[object.0 as usize];
+        let first = *start as usize;
+        if wanted <= *room as usize {
+            return first;
         }
+        if first + *room as usize == self.values.len() {
+            *room = as_u32(wanted);
+            self.values.resize(first + wanted, Node::Null);
+            return first;
+        }
+        let moved = self.values.len();
+        // An object that one subgraph adds to is often added to by the next.
+        *room = as_u32(wanted.max(2 * fields));
+        *start = as_u32(moved);
+        let end = moved + *room as usize;
+        self.values.extend_from_within(first..first + fields);
+        self.values.resize(end, Node::Null);
+        moved
     }
 
     fn merged(&mut self, target: Node, source: Node, is_object_type: &dyn Fn(&str) -> bool) -> Node {
@@ -242,18 +249,26 @@ impl Store {
     pub(crate) fn copied(&mut self, node: Node) -> Node {
         match node {
             Node::List(items) => {
-                let copies: Vec<Node> = (items.start..items.start + items.len)
-                    .map(|at| self.copied(self.items[at as usize]))
-                    .collect();
-                self.push_list(copies)
+                let start = self.items.len();
+                self.items.extend_from_within(items.start as usize..(items.start + items.len) as usize);
+                for at in start..start + items.len as usize {
+                    let copy = self.copied(self.items[at]);
+                    self.items[at] = copy;
+                }
+                Node::List(Items { start: as_u32(start), len: items.len })
             }
             Node::Object(object) => {
-                let entries: Vec<Entry> = self.entries(object).collect();
-                let copies: Vec<Entry> = entries
-                    .into_iter()
-                    .map(|entry| Entry { key: entry.key, value: self.copied(entry.value) })
-                    .collect();
-                Node::Object(self.push_object(copies))
+                let Object { layout, start: first, .. } = self.objects[object.0 as usize];
+                let (first, start) = (first as usize, self.values.len());
+                let fields = self.layouts.names(layout).len();
+                self.values.extend_from_within(first..first + fields);
+                self.objects.push(Object { layout, start: as_u32(start), room: as_u32(fields) });
+                let copy = ObjectId(as_u32(self.objects.len() - 1));
+                for at in start..start + fields {
+                    let value = self.copied(self.values[at]);
+                    self.values[at] = value;
+                }
+                Node::Object(copy)
             }
             scalar => scalar,
         }
@@ -278,14 +293,15 @@ impl Store {
             }
             Node::Object(object) => {
                 out.push(b'{');
-                for (index, entry) in self.entries(object).enumerate() {
+                let names = self.layouts.names(self.layout(object));
+                for (index, (name, value)) in names.iter().zip(self.values(object)).enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
                     out.push(b'"');
-                    write_escaped(self.text(entry.key), out);
+                    write_escaped(self.layouts.text(*name), out);
                     out.extend_from_slice(b"\":");
-                    self.write(entry.value, out);
+                    self.write(*value, out);
                 }
                 out.push(b'}');
             }
@@ -310,6 +326,9 @@ pub(crate) fn as_u32(count: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
     fn parsed(store: &mut Store, text: &'static str) -> ObjectId {
@@ -367,5 +386,75 @@ mod tests {
         let object = parsed(&mut store, r#"{"_alias":{"x":1}}"#);
         store.rename(object, "_alias", "plain");
         assert_eq!(written(&store, object), r#"{"plain":{"x":1}}"#);
+    }
+
+    /// Objects with few keys, so that they share some.
+    fn any_object() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(Value::Null), any::<u8>().prop_map(Value::from)];
+        let value = leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-e]", inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        });
+        prop::collection::btree_map("[a-e]", value, 0..5).prop_map(|map| map.into_iter().collect())
+    }
+
+    /// What [`Store::merge`] is to do, on values.
+    fn model(target: &mut Value, source: Value) {
+        match (target, source) {
+            (Value::Object(target), Value::Object(source)) => {
+                for (key, value) in source {
+                    model(target.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (Value::Array(target), Value::Array(source)) => {
+                for (target, source) in target.iter_mut().zip(source) {
+                    model(target, source);
+                }
+            }
+            (_, Value::Null) => {}
+            (target, source) => *target = source,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn entities_of_a_list_are_merged_one_by_one(
+            rounds in prop::collection::vec(prop::collection::vec(any_object(), 3), 1..5),
+        ) {
+            let mut store = Store::default();
+            let read = |values: &[Value], store: &mut Store| {
+                let text = serde_json::to_vec(values).unwrap();
+                let Node::List(items) = store.parse(text.into()).unwrap() else { unreachable!() };
+                let items = store.list(items).to_vec();
+                items.into_iter().map(|item| match item {
+                    Node::Object(object) => object,
+                    other => unreachable!("{other:?}"),
+                }).collect::<Vec<_>>()
+            };
+            let mut expected = rounds[0].clone();
+            let targets = read(&rounds[0], &mut store);
+            for round in &rounds[1..] {
+                for ((target, source), at) in targets.iter().zip(read(round, &mut store)).zip(0..) {
+                    // A copy must not show what becomes of the original.
+                    let Node::Object(copy) = store.copied(Node::Object(source)) else { unreachable!() };
+                    store.merge(*target, source, &|_| true);
+                    let copied: Value = serde_json::from_str(&written(&store, copy)).unwrap();
+                    prop_assert_eq!(&copied, &round[at]);
+                    model(&mut expected[at], round[at].clone());
+                }
+            }
+            for (target, expected) in targets.iter().zip(&expected) {
+                let merged: Value = serde_json::from_str(&written(&store, *target)).unwrap();
+                prop_assert_eq!(&merged, expected);
+                for (key, value) in expected.as_object().unwrap() {
+                    let mut found = Vec::new();
+                    store.write(store.get(*target, key).unwrap(), &mut found);
+                    let found: Value = serde_json::from_slice(&found).unwrap();
+                    prop_assert_eq!(&found, value);
+                }
+            }
+        }
     }
 }
