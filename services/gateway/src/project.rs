@@ -94,7 +94,8 @@ impl<'a> Projector<'a> {
 
     fn positions(&mut self, shape: &Shape, layout: Layout) -> Positions {
         let layouts = &self.store.layouts;
-        let find = |field: &ShapeField| layouts.position(layout, layouts.known_name(field.source.as_bytes())?);
+        let find =
+            |field: &ShapeField| layouts.position(layout, layouts.known_name(field.source.as_bytes())?);
         let made = || shape.fields.iter().map(find).collect();
         Rc::clone(self.positions.entry((std::ptr::from_ref(shape), layout)).or_insert_with(made))
     }

@@ -264,7 +264,8 @@ async fn the_gateway_keeps_answers_until_they_are_purged() {
 async fn who_has_the_key_purges_what_the_gateway_keeps() {
     let subgraph = Subgraph::new(&[PUBLIC, ("cache-tag", "price:1")]);
     let purge = async |gateway: &Gateway, authorization: &str, tags: &str| {
-        let request = Request::builder().method("PURGE").uri("/graphql").header("authorization", authorization);
+        let request =
+            Request::builder().method("PURGE").uri("/graphql").header("authorization", authorization);
         let request = request.header("cache-tag", tags).body(Bytes::new()).unwrap();
         let status = gateway.handle(request).await.status().as_u16();
         let _ = get(gateway, PRICE, &[]).await;

@@ -1,8 +1,10 @@
 //! Finds the objects that a fetch is for, and writes down what a subgraph must know of them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasher;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
 
 use crate::alias;
 use crate::error::PathSegment;
@@ -122,8 +124,8 @@ impl Representations {
 pub(super) fn represent(store: &Store, root: ObjectId, group: &EntityGroup) -> Representations {
     let mut made = Representations::default();
     // Keyed by a hash of the text; a hash that is taken by another text is counted up.
-    let mut known: HashMap<u64, usize> = HashMap::new();
-    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let mut known: HashMap<u64, usize, RandomState> = HashMap::default();
+    let hasher = RandomState::default();
     for path in &group.paths {
         walk(store, Node::Object(root), path, &mut |object| {
             let start = made.text.len();
