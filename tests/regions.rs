@@ -6,9 +6,12 @@ use embedded::queue::Chaos;
 use local::generations::{self, Answer, Named};
 use local::regions::{self, Ask, Regions, Standing};
 use local::suite::Settings;
+use micrograph::Edge;
+use micrograph::environment::consistency;
 use serde_json::Value;
 use shop::{EVERYTHING, Shop};
 use std::sync::Arc;
+use std::time::Duration;
 
 const EU: &str = "eu-west-1";
 const US: &str = "us-east-1";
@@ -23,7 +26,10 @@ struct World {
 impl World {
     async fn with_sample() -> anyhow::Result<Self> {
         let chaos = Chaos { duplicate: true, reorder: true, seed: 5 };
-        let settings = Settings { chaos, ..Settings::default() };
+        Self::of(Settings { chaos, ..Settings::default() }).await
+    }
+
+    async fn of(settings: Settings) -> anyhow::Result<Self> {
         let regions = Regions::start(&[None, None], &settings).await?;
         let shop = |number: usize| {
             let suite = Arc::clone(&regions.suites[number]);
@@ -129,6 +135,31 @@ async fn what_one_region_does_shows_in_both() -> anyhow::Result<()> {
         assert_eq!(adjust(&world.us, &sku, -2).await?, Ok(before + 3));
         world.agree().await?;
         assert_eq!(on_hand(&world.us, &sku).await?, before + 3);
+    }
+    world.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutation_shows_what_it_wrote_wherever_it_was_decided() -> anyhow::Result<()> {
+    // It is waited for as long as this machine may take; what never came would be said to be behind.
+    let mut consistency = consistency("secret");
+    consistency.patience = Duration::from_secs(9);
+    let edge = Edge { consistency: Some(consistency), ..Edge::default() };
+    let world = World::of(Settings { edge, ..Settings::default() }).await?;
+    for region in [EU, US] {
+        let sku = at_home_in(&world, region).await?;
+        for shop in [&world.eu, &world.us] {
+            let mutation = format!(
+                r#"mutation {{ adjustStock(sku: "{sku}", quantity: 3, reason: FOUND) {{
+                    ... on StockChanged {{ onHand product {{ stock {{ onHand }} }} }} }} }}"#
+            );
+            let answer = shop.ask(&mutation).await?;
+            let changed = &answer["data"]["adjustStock"];
+            assert!(changed["onHand"].is_i64(), "{answer}");
+            assert_eq!(changed["product"]["stock"]["onHand"], changed["onHand"], "{answer}");
+            assert_eq!(answer["extensions"], Value::Null, "{answer}");
+        }
     }
     world.stop().await;
     Ok(())

@@ -76,7 +76,7 @@ impl From<SetUpError> for SiteError {
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// The micrograph has no such projection.
-    #[error("{micrograph} has no projection `{projection}`; it has {known:?}")]
+    #[error("{micrograph} has no projection `{projection}`; it has {}", .known.join(", "))]
     Unknown {
         /// The micrograph.
         micrograph: &'static str,

@@ -2,7 +2,8 @@
 
 use super::{Answer, CommandError, Commands};
 use crate::aggregate::{Decide, Rejection};
-use contracts::{Command, CommandEnvelope};
+use contracts::envelope::AWAITED;
+use contracts::{Command, CommandEnvelope, Extra};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use projection::consumer::{ConsumeError, DEADLINE_MARGIN};
@@ -34,6 +35,8 @@ pub(crate) struct Header<'a> {
     correlation_id: String,
     #[serde(default)]
     traceparent: Option<String>,
+    #[serde(default)]
+    awaited: bool,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -73,6 +76,10 @@ pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
             if data.subject() != given.subject {
                 return Err(violation("the envelope's subject is another than the data's".to_owned()));
             }
+            let mut extra = Extra::default();
+            if given.awaited {
+                extra.0.insert(AWAITED.to_owned(), true.into());
+            }
             let envelope = CommandEnvelope {
                 id: given.id,
                 domain: given.domain.into_owned(),
@@ -83,7 +90,7 @@ pub(crate) fn decider<A: Decide<C>, C: Command>() -> Decider {
                 correlation_id: given.correlation_id,
                 traceparent: given.traceparent,
                 data,
-                extra: contracts::Extra::default(),
+                extra,
             };
             let outcome = match asked {
                 Asked::ByQueue => commands.execute::<A, C>(&envelope).await,
